@@ -1,0 +1,99 @@
+"""Physical plans: what a log entry of kind PHYSICAL_PLAN does (interface page "Plan").
+
+Columns and times stay the big-endian bytes they came as: the client's `insertBatch`, a BATCHINSERT plan and a log entry
+share that layout, so a tablet crosses the cluster without being decoded, and numpy reads it in place.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from iotdb_cluster.types.schema import Compression, DataType, Encoding
+
+
+class PlanKind(IntEnum):
+    """The plan type byte; from 64 up they are this project's own."""
+
+    INSERT = 0
+    DELETE = 1
+    BATCHINSERT = 2
+    SET_STORAGE_GROUP = 3
+    CREATE_TIMESERIES = 4
+    DELETE_TIMESERIES = 64
+    """`str path`: one path or pattern; the series go, with their data."""
+    DELETE_STORAGE_GROUP = 65
+    """`str path`: one storage group; its series and data go."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsertPlan:
+    """One row; values are text, converted by the type of their series when applied."""
+
+    time: int
+    device: str | None
+    measurements: tuple[str | None, ...]
+    values: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePlan:
+    """Deletes the points of the series that `path` matches with a time at or below `time`."""
+
+    time: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TabletPlan:
+    """Many rows of one device, by column (BATCHINSERT).
+
+    `times` is `rows` big-endian i64; each column is `rows` values of its type, packed as on the wire.
+    """
+
+    device: str | None
+    measurements: tuple[str | None, ...]
+    data_types: tuple[DataType, ...]
+    rows: int
+    times: bytes
+    columns: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetStorageGroupPlan:
+    """In the meta log: a new storage group. In a data group's log: the group holds this storage group from now on."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTimeseriesPlan:
+    """A new series."""
+
+    path: str
+    data_type: DataType
+    encoding: Encoding
+    compression: Compression
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTimeseriesPlan:
+    """The series that `path` matches go, with their data."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStorageGroupPlan:
+    """A storage group goes, with its series and data."""
+
+    path: str
+
+
+Plan = (
+    InsertPlan
+    | DeletePlan
+    | TabletPlan
+    | SetStorageGroupPlan
+    | CreateTimeseriesPlan
+    | DeleteTimeseriesPlan
+    | DeleteStorageGroupPlan
+)
