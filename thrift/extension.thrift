@@ -1,0 +1,113 @@
+// What the nodes of this project say to each other beyond the mirrored interface. Each service extends a mirrored one
+// and is served on the same port, so that a client of the mirrored interface never notices. Thrift knows no second base,
+// so the same methods stand in both services.
+
+include "cluster.thrift"
+include "rpc.thrift"
+
+namespace java org.apache.iotdb.cluster.extension.thrift
+namespace py iotdb_cluster_extension
+namespace go iotdb_cluster_extension
+namespace js IotdbClusterExtension
+namespace cpp iotdb.cluster.extension
+
+// One start of a node's process: the count goes up by one each time, the random number tells copies of a folder apart.
+struct StartId {
+  1: required i64 count
+  2: required i64 random
+}
+
+// The first call on each connection between nodes: who asks. A mirrored call does not name its addressee, so an answer
+// counts as a member's only on a connection whose `hello` named that member.
+struct HelloRequest {
+  1: optional binary cluster_id  // 16 bytes; absent while the node is blind
+  2: required cluster.Node node
+  3: required i64 start_count
+  4: required i64 start_random
+  5: required list<StartId> recent_starts  // since the last one that the meta log acknowledged, ascending
+  6: required string seed_digest  // hex
+  7: required string seed_list  // the list that was digested, to show where two differ
+  8: required i32 format_version
+  9: required i32 replica_num
+  10: required i32 slot_count
+  11: required i32 hash_seed
+  12: required string cluster_name
+  13: required bool blind  // knows no membership yet
+}
+
+// Who answers; the same content.
+struct HelloAnswer {
+  1: optional binary cluster_id
+  2: required cluster.Node node
+  3: required i64 start_count
+  4: required i64 start_random
+  5: required list<StartId> recent_starts
+  6: required string seed_digest
+  7: required string seed_list
+  8: required i32 format_version
+  9: required i32 replica_num
+  10: required i32 slot_count
+  11: required i32 hash_seed
+  12: required string cluster_name
+  13: required bool blind
+  14: optional string refusal  // set: the caller is refused, and why
+  15: optional list<cluster.Node> members_known  // the meta group as the answerer knows it
+}
+
+// Plans to be proposed in one batch by the leader of a group.
+struct ProposeRequest {
+  1: optional cluster.Node header  // absent: the meta group
+  2: required list<binary> plans
+  3: required i64 deadline_ms  // the time that is left
+  4: required i32 hops  // how often the batch was forwarded already
+}
+
+struct ProposeAnswer {
+  1: required list<rpc.TSStatus> statuses  // one for each plan, or none when `not_leader`
+  2: required bool not_leader  // the batch certainly took no effect
+  3: optional cluster.Node leader  // who leads, as far as the answerer knows
+}
+
+struct ReadIndexAnswer {
+  1: required i64 index
+  2: required bool not_leader
+  3: optional cluster.Node leader
+}
+
+// A node's status for people and tools: a JSON object.
+struct NodeReport {
+  1: required string json
+}
+
+// Served on the meta port.
+service MetaExtension extends cluster.TSMetaService {
+  HelloAnswer hello(1: HelloRequest request)
+
+  // A vote request that the mirrored `startElection` cannot say: what the answer would be (preVote), or a campaign
+  // that the leader itself asked for (handover).
+  i64 vote(1: cluster.ElectionRequest request, 2: bool preVote, 3: bool handover)
+
+  // The leader of `term` asks a caught-up voter to campaign at once.
+  i64 timeoutNow(1: i64 term, 2: cluster.Node leader, 3: cluster.Node header)
+
+  ProposeAnswer propose(1: ProposeRequest request)
+
+  // What must be applied before a read that starts now; `deadline_ms` is the time that is left.
+  ReadIndexAnswer readIndex(1: cluster.Node header, 2: i64 deadline_ms)
+
+  // The node `identifier` was removed by the meta entry at `metaIndex`.
+  void exile(1: i32 identifier, 2: i64 metaIndex)
+
+  NodeReport report()
+}
+
+// Served on the data port; the methods are those of MetaExtension.
+service DataExtension extends cluster.TSDataService {
+  HelloAnswer hello(1: HelloRequest request)
+  i64 vote(1: cluster.ElectionRequest request, 2: bool preVote, 3: bool handover)
+  i64 timeoutNow(1: i64 term, 2: cluster.Node leader, 3: cluster.Node header)
+  ProposeAnswer propose(1: ProposeRequest request)
+  ReadIndexAnswer readIndex(1: cluster.Node header, 2: i64 deadline_ms)
+  void exile(1: i32 identifier, 2: i64 metaIndex)
+  NodeReport report()
+}
