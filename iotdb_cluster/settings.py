@@ -167,7 +167,10 @@ class Settings:
         "cluster", "default", "Nodes of clusters with different names refuse each other.", _not_empty
     )
     replica_num: int = _setting(
-        "cluster", 3, "Nodes that keep each piece of data; one less may fail of 3, none of 1 or 2.", _between(1, 99)
+        "cluster",
+        3,
+        "Nodes that keep each piece of data. With 3 one of them may fail, with 1 or 2 none.",
+        _between(1, 99),
     )
     data_dir: str = _setting(
         "storage",
