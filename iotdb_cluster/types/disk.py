@@ -2,11 +2,14 @@
 
 from typing import Protocol
 
+Bytes = bytes | bytearray | memoryview
+"""What may be written; a disk keeps no reference to it."""
+
 
 class AppendFile(Protocol):
     """A file that grows at its end. What was written is durable only when `sync` has returned."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Bytes) -> None:
         """Append all of `data`; raises `StorageFailure`."""
 
     def sync(self) -> None:
@@ -22,7 +25,8 @@ class AppendFile(Protocol):
 class Disk(Protocol):
     """A folder tree. Paths are relative to the node's folder, with `/` between names.
 
-    Every method raises `StorageFailure` when the disk refuses, and `FileNotFoundError` for a missing file.
+    Every method raises `StorageFailure` when the disk refuses, `FileNotFoundError` for a missing file, and
+    `MalformedInput` for a path that is absolute or leaves the folder.
     """
 
     def list_folder(self, path: str) -> list[str]:
@@ -41,9 +45,12 @@ class Disk(Protocol):
         """The whole file without copying where the disk can (memory-mapped); for sealed files, which never change."""
 
     def append(self, path: str, *, truncate_to: int | None = None) -> AppendFile:
-        """Open for appending, making file and folders; cut to `truncate_to` bytes first when given (and sync that)."""
+        """Open for appending, making file and folders durably; cut to `truncate_to` bytes first when given.
 
-    def write_durably(self, path: str, data: bytes) -> None:
+        With `truncate_to` everything that is left in the file is synced, too, whoever wrote it.
+        """
+
+    def write_durably(self, path: str, data: Bytes) -> None:
         """Replace a file at once: write beside it, sync, rename, sync the folder."""
 
     def rename(self, old: str, new: str) -> None:
