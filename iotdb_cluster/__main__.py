@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start(conf: Path) -> int:
-    """Run the node that is configured in `conf`; returns its exit status, raises `ClusterError` when it cannot start."""
+    """Run the node that `conf` describes; returns its exit status, raises `ClusterError` when it cannot start."""
     # A wrong setting is told before the node's libraries are loaded, which takes a second.
     configuration = load(conf)
     set_up_logging(configuration.settings)

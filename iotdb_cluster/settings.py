@@ -1,6 +1,6 @@
 """Every setting of a node: name with unit, default, what it means and what is allowed.
 
-`conf/iotdb-cluster.yaml` is made from this file (`iotdb_cluster.server.config.as_yaml`), and a test keeps the two equal.
+`conf/iotdb-cluster.yaml` is made from this file (`server.config.as_yaml`), and a test keeps the two equal.
 A setting that cannot be is never built: `Settings(...)` raises `StartRefused` with one line that names key and value.
 """
 
@@ -140,7 +140,7 @@ COUNT = _between(1, 1_000_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings of one node, checked. Units: `_ms` milliseconds, `_mb` MiB, `_bytes` bytes, `_count`/`_num` how many."""
+    """All settings of one node, checked. Units: `_ms` milliseconds, `_mb` MiB, `_bytes` bytes."""
 
     # Names and defaults of the original, in lower case.
     local_ip: str = _setting(
@@ -182,7 +182,7 @@ class Settings:
     enable_thrift_compression: bool = _setting(
         "network",
         True,
-        "Speak the compact protocol to peers that are not of this project. Whoever calls is answered in the protocol of the call.",
+        "Speak the compact protocol to peers that are not of this project. A call is answered in its own protocol.",
     )
     max_concurrent_client_num: int = _setting(
         "network",
@@ -291,8 +291,8 @@ class Settings:
             )
         if self.election_timeout_min_ms < 2 * self.heartbeat_interval_ms:
             raise StartRefused(
-                f"election_timeout_min_ms = {self.election_timeout_min_ms}: must be at least twice heartbeat_interval_ms "
-                f"({self.heartbeat_interval_ms})"
+                f"election_timeout_min_ms = {self.election_timeout_min_ms}: must be at least twice "
+                f"heartbeat_interval_ms ({self.heartbeat_interval_ms})"
             )
         if self.election_timeout_max_ms <= self.election_timeout_min_ms:
             raise StartRefused(
@@ -301,7 +301,7 @@ class Settings:
             )
         if self.append_max_bytes > self.frame_max_mb * MIB // 2:
             raise StartRefused(
-                f"append_max_bytes = {self.append_max_bytes}: must be at most half of frame_max_mb ({self.frame_max_mb} MiB)"
+                f"append_max_bytes = {self.append_max_bytes}: at most half of frame_max_mb ({self.frame_max_mb})"
             )
 
     @property

@@ -1,0 +1,1 @@
+"""The console command `iotdb-cluster`, and clusters of processes on this machine."""

@@ -1,0 +1,79 @@
+# What a machine needs: Python 3.11 or later, make, and a package index for the first installation.
+#   make run [SCENE=name] [KEEP=1]   the main job: a cluster on real data, a node lost and back, every point compared
+#   make test                        what a newcomer runs: all tests but the long searches (under 5 minutes)
+#   make verify                      reads only: format, lint, types, layers, tests
+#   make fix                         writes: format, lint fixes, conf/iotdb-cluster.yaml
+#   make sim [SEED=n]                simulated clusters under faults; SEED replays one with a transcript
+#   make sim-long, make test-process, make fuzz, make bench, make wheel
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+SCENE ?= load-and-lose
+KEEP ?= 0
+PYTEST = $(BIN)/python -m pytest
+
+.PHONY: help run test verify fix sim sim-long test-process fuzz bench wheel clean
+
+help:
+	@sed -n '2,8s/^# \{0,1\}//p' Makefile
+
+# ---- installation: a stamp file for each set of extras, so that a second call costs nothing
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed (set PYTHON=/path/to/python3)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.has-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.has-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@ $(VENV)/.has-demo
+
+# ---- doing
+
+run: $(VENV)/.has-demo
+	$(BIN)/python -m iotdb_cluster.demo --scene $(SCENE) $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: $(VENV)/.has-test
+	$(PYTEST) -m "not process and not long"
+	$(BIN)/python -m tests.sim --short
+
+verify: $(VENV)/.has-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory test
+
+fix: $(VENV)/.has-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python -m iotdb_cluster.server.config > conf/iotdb-cluster.yaml.new
+	mv conf/iotdb-cluster.yaml.new conf/iotdb-cluster.yaml
+
+sim: $(VENV)/.has-test
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--short)
+
+sim-long: $(VENV)/.has-test
+	$(BIN)/python -m tests.sim --long
+
+test-process: $(VENV)/.has-test
+	$(PYTEST) -m process tests/process
+
+fuzz: $(VENV)/.has-test
+	$(PYTEST) -m long tests/wire tests/server
+
+bench: $(VENV)/.has-test
+	$(BIN)/python -m bench
+
+wheel: $(VENV)/.has-test
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
