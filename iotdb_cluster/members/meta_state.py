@@ -1,0 +1,362 @@
+"""The meta group's state machine: a frozen value, and `apply`, which makes the next one from an entry.
+
+Pure and deterministic: no clock, no setting, no other group's state enters it, so every node that has applied the same
+meta index holds an equal value. What an entry cannot do is an outcome, the same everywhere; nothing is raised.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from iotdb_cluster.errors import (
+    MalformedInput,
+    MetadataRefused,
+    PathExists,
+    PathIllegal,
+    RequestError,
+    Unsupported,
+)
+from iotdb_cluster.members.meta_codec import CLUSTER_ID_BYTES, Reader, Writer, read_table, write_table
+from iotdb_cluster.partition.moves import MoveBook
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.types.entries import Entry, EntryKind, Payload
+from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Slot
+from iotdb_cluster.types.membership import Membership
+from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, SetStorageGroupPlan
+
+T = TypeVar("T")
+
+SNAPSHOT_VERSION = 1
+
+Outcome = RequestError | None
+"""None for done, or the error that every replica reports alike."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Start:
+    """One start of a node: a count and a number drawn at random (DESIGN 3, "Starts")."""
+
+    count: int
+    random: int
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """What the first entry of a cluster says, besides who votes: everybody computes the same from it for ever."""
+
+    cluster_id: bytes
+    hash_seed: int
+    table: PartitionTable
+
+    def payload(self) -> Payload:
+        """The entry of kind MEMBERSHIP at index 1: all nodes are its voters."""
+        writer = Writer()
+        writer.raw(Membership(self.table.identifiers).encode())
+        self.write(writer)
+        return Payload(EntryKind.MEMBERSHIP, writer.bytes())
+
+    def write(self, writer: Writer) -> None:
+        """`16 bytes cluster id | i32 hash seed | table`."""
+        writer.raw(self.cluster_id)
+        writer.i32(self.hash_seed)
+        write_table(writer, self.table)
+
+    @classmethod
+    def read(cls, reader: Reader) -> "Founding":
+        """The counterpart of `write`."""
+        return cls(reader.raw(CLUSTER_ID_BYTES), reader.i32(), read_table(reader))
+
+
+def started_payload(node: NodeId, start: Start) -> Payload:
+    """The entry by which a start becomes known: `i32 identifier | i64 count | i64 random`."""
+    writer = Writer()
+    writer.i32(node)
+    writer.i64(start.count)
+    writer.i64(start.random)
+    return Payload(EntryKind.NODE_STARTED, writer.bytes())
+
+
+def node_payload(kind: EntryKind, node: Node) -> Payload:
+    """ADD_NODE or REMOVE_NODE."""
+    writer = Writer()
+    writer.node(node)
+    return Payload(kind, writer.bytes())
+
+
+@dataclass(frozen=True)
+class MetaState:
+    """Everything the meta log has said up to `applied`.
+
+    Before the founding entry `founding` is None and nothing else is set. `storage_groups` is sorted; `starts` has the
+    last start that is known of each node; `joining` are nodes that were added and have no place on the ring yet,
+    `leaving` those that are draining; `tombstones` are identifiers that are never used again.
+    """
+
+    founding: Founding | None = None
+    membership: Membership | None = None
+    table: PartitionTable | None = None
+    storage_groups: tuple[str, ...] = ()
+    starts: tuple[tuple[NodeId, Start], ...] = ()
+    joining: tuple[Node, ...] = ()
+    leaving: frozenset[NodeId] = frozenset()
+    tombstones: frozenset[NodeId] = frozenset()
+    moves: MoveBook = field(default_factory=MoveBook)
+    applied: LogIndex = 0
+
+    @property
+    def is_founded(self) -> bool:
+        """False while the node is blind."""
+        return self.founding is not None
+
+    @property
+    def cluster_id(self) -> bytes:
+        """16 random bytes; empty before the founding."""
+        return self.founding.cluster_id if self.founding else b""
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node of the cluster, also one that is only joining, in the order of their identifiers."""
+        if self.table is None:
+            return ()
+        return tuple(sorted((*self.table.nodes, *self.joining), key=lambda node: node.identifier))
+
+    def node(self, identifier: NodeId) -> Node | None:
+        """The node of this identifier, if it is in the cluster."""
+        return next((node for node in self.nodes if node.identifier == identifier), None)
+
+    def start_of(self, identifier: NodeId) -> Start | None:
+        """The last start of a node that the log knows."""
+        return dict(self.starts).get(identifier)
+
+    def storage_group_of(self, path: str) -> str | None:
+        """The storage group that `path` (a series, a device, or the group itself) lies in."""
+        end = len(path)
+        while end > 0:
+            position = bisect_left(self.storage_groups, path[:end])
+            if position < len(self.storage_groups) and self.storage_groups[position] == path[:end]:
+                return path[:end]
+            end = path.rfind(".", 0, end)
+        return None
+
+    def storage_groups_below(self, path: str) -> tuple[str, ...]:
+        """Storage groups strictly below `path`."""
+        prefix = path + "."
+        first = bisect_left(self.storage_groups, prefix)
+        last = first
+        while last < len(self.storage_groups) and self.storage_groups[last].startswith(prefix):
+            last += 1
+        return self.storage_groups[first:last]
+
+    def slot_of(self, storage_group: str) -> Slot:
+        """The slot of a storage group in this cluster; only for a founded one."""
+        if self.table is None or self.founding is None:
+            raise MetadataRefused("the cluster is not founded yet")
+        return slot_of(storage_group, self.table.slot_count, self.founding.hash_seed)
+
+    # -- applying ----------------------------------------------------------------------------------------------------
+
+    def apply(self, entry: Entry) -> "tuple[MetaState, Outcome]":
+        """The state behind `entry`, and what became of it; an entry that cannot be applied changes `applied` only."""
+        outcome: Outcome = None
+        state = self
+        try:
+            state = self._after(entry)
+        except RequestError as error:
+            outcome = error
+        return replace(state, applied=entry.index), outcome
+
+    def _after(self, entry: Entry) -> "MetaState":
+        match entry.kind:
+            case EntryKind.EMPTY_CONTENT:
+                return self
+            case EntryKind.MEMBERSHIP:
+                return self._after_membership(entry)
+        if not self.is_founded:
+            raise MetadataRefused("an entry in front of the founding of the cluster")
+        match entry.kind:
+            case EntryKind.PHYSICAL_PLAN:
+                return self._after_plan(decode_meta_plan(entry.body))
+            case EntryKind.NODE_STARTED:
+                return self._after_start(entry)
+            case EntryKind.ADD_NODE:
+                return self._after_add_node(_read_all(entry.body, Reader.node))
+            case EntryKind.REMOVE_NODE:
+                return self._after_remove_node(_read_all(entry.body, Reader.node))
+            case _:
+                raise Unsupported(f"the meta group has no use for an entry of type {entry.kind}")
+
+    def _after_membership(self, entry: Entry) -> "MetaState":
+        membership, offset = Membership.decode(entry.body)
+        if self.is_founded:
+            return self._after_change(membership, entry.index)
+        reader = Reader(entry.body, offset)
+        founding = Founding.read(reader)
+        reader.end()
+        table = founding.table.at(entry.index)
+        if membership != Membership(table.identifiers):
+            raise MalformedInput("the founding entry's voters are not the nodes of its table")
+        founding = replace(founding, table=table)
+        return replace(self, founding=founding, membership=membership, table=table)
+
+    def _after_change(self, membership: Membership, index: LogIndex) -> "MetaState":
+        """A change of members: who was one and is none any more is gone for ever, once the change is uniform."""
+        before = self.membership.members if self.membership else frozenset()
+        if membership.is_joint:
+            return replace(self, membership=membership)
+        gone = before - membership.members
+        table = self.table
+        for identifier in sorted(gone):
+            if table is not None and identifier in table.identifiers and not table.slots_of(identifier):
+                table = table.without_node(identifier)
+        if table is not self.table and table is not None:
+            table = table.at(index)
+        return replace(
+            self,
+            membership=membership,
+            table=table,
+            joining=tuple(node for node in self.joining if node.identifier not in gone),
+            leaving=self.leaving - gone,
+            tombstones=self.tombstones | gone,
+            starts=tuple(pair for pair in self.starts if pair[0] not in gone),
+        )
+
+    def _after_plan(self, plan: Plan) -> "MetaState":
+        match plan:
+            case SetStorageGroupPlan(path):
+                refusal = self.refuses_storage_group(path)
+                if refusal is not None:
+                    raise refusal
+                return replace(self, storage_groups=tuple(sorted({*self.storage_groups, path})))
+            case DeleteStorageGroupPlan(path):
+                if path not in self.storage_groups:
+                    raise MetadataRefused(f"{path} is not a storage group")
+                return replace(self, storage_groups=tuple(each for each in self.storage_groups if each != path))
+            case _:
+                raise Unsupported(f"the meta group has no use for a plan of type {type(plan).__name__}")
+
+    def refuses_storage_group(self, path: str) -> RequestError | None:
+        """Why `path` can't be made a storage group, if so; None, too, for one that exists already."""
+        nodes = path.split(".")
+        if nodes[0] != "root" or len(nodes) < 2 or not all(nodes) or "*" in nodes:
+            return PathIllegal(f"a storage group is a path below root without wildcards, not {path!r}")
+        above = self.storage_group_of(path)
+        if above is not None and above != path:
+            return MetadataRefused(f"{path} lies in the storage group {above}")
+        below = self.storage_groups_below(path)
+        if below:
+            return PathExists(f"{path} lies above the storage group {below[0]}")
+        return None
+
+    def _after_start(self, entry: Entry) -> "MetaState":
+        reader = Reader(entry.body)
+        identifier, start = NodeId(reader.i32()), Start(reader.i64(), reader.i64())
+        reader.end()
+        known = dict(self.starts)
+        if self.node(identifier) is None:
+            raise MetadataRefused(f"node {identifier} is not in the cluster")
+        last = known.get(identifier)
+        if last is not None and last != start and start.count <= last.count:
+            raise MetadataRefused(
+                f"start {start.count} of node {identifier} comes behind its start {last.count}: an old copy of its disk"
+            )
+        known[identifier] = start
+        return replace(self, starts=tuple(sorted(known.items())))
+
+    def _after_add_node(self, node: Node) -> "MetaState":
+        if node in self.nodes:
+            return self
+        if node.identifier in self.tombstones or self.node(node.identifier) is not None:
+            raise MetadataRefused(f"the identifier {node.identifier} is or was in use")
+        return replace(self, joining=tuple(sorted((*self.joining, node), key=lambda each: each.identifier)))
+
+    def _after_remove_node(self, node: Node) -> "MetaState":
+        found = self.node(node.identifier)
+        if found is None:
+            raise MetadataRefused(f"{node} is not in the cluster")
+        if self.table is not None and len(self.nodes) <= self.table.replica_num:
+            raise MetadataRefused(f"a cluster for {self.table.replica_num} replicas keeps {len(self.nodes)} nodes")
+        return replace(self, leaving=self.leaving | {found.identifier})
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def to_snapshot(self) -> bytes:
+        """Everything, for behind the mirrored bytes of a meta snapshot; equal states give equal bytes."""
+        writer = Writer()
+        writer.i32(SNAPSHOT_VERSION)
+        writer.i64(self.applied)
+        writer.each([self.founding] if self.founding else [], lambda founding: founding.write(writer))
+        writer.each([self.membership] if self.membership else [], lambda value: writer.raw(value.encode()))
+        writer.each([self.table] if self.table else [], lambda table: write_table(writer, table))
+        writer.each(self.storage_groups, writer.text)
+        writer.each(self.starts, lambda pair: _write_start(writer, *pair))
+        writer.each(self.joining, writer.node)
+        writer.each(sorted(self.leaving), writer.i32)
+        writer.each(sorted(self.tombstones), writer.i32)
+        return writer.bytes()
+
+    @classmethod
+    def from_snapshot(cls, data: bytes) -> "MetaState":
+        """The counterpart of `to_snapshot`; raises `MalformedInput`."""
+        reader = Reader(data)
+        version = reader.i32()
+        if version != SNAPSHOT_VERSION:
+            raise MalformedInput(f"a meta snapshot of version {version}; this one reads {SNAPSHOT_VERSION}")
+        applied = reader.i64()
+
+        def read_membership() -> Membership:
+            membership, reader.offset = Membership.decode(data, reader.offset)
+            return membership
+
+        state = cls(
+            applied=applied,
+            founding=_only(reader.each(lambda: Founding.read(reader), 1)),
+            membership=_only(reader.each(read_membership, 1)),
+            table=_only(reader.each(lambda: read_table(reader), 1)),
+            storage_groups=reader.each(reader.text, 4),
+            starts=reader.each(lambda: _read_start(reader), 20),
+            joining=reader.each(reader.node, 16),
+            leaving=frozenset(map(NodeId, reader.each(reader.i32, 4))),
+            tombstones=frozenset(map(NodeId, reader.each(reader.i32, 4))),
+        )
+        reader.end()
+        if list(state.storage_groups) != sorted(set(state.storage_groups)):
+            raise MalformedInput("storage groups that are not in ascending order")
+        return state
+
+
+def decode_meta_plan(body: bytes) -> Plan:
+    """The plan of an entry in the meta log; raises `Unsupported` for one that has no place there."""
+    if not body:
+        raise MalformedInput("an entry without a plan")
+    match body[0]:
+        case PlanKind.SET_STORAGE_GROUP:
+            return SetStorageGroupPlan(_read_all(body[1:], Reader.text))
+        case PlanKind.DELETE_STORAGE_GROUP:
+            return DeleteStorageGroupPlan(_read_all(body[1:], Reader.text))
+    raise Unsupported(f"the meta group has no use for a plan of type {body[0]}")
+
+
+def _read_all(body: bytes, read: Callable[[Reader], T]) -> T:
+    reader = Reader(body)
+    value = read(reader)
+    reader.end()
+    return value
+
+
+def _only(values: Iterable[T]) -> T | None:
+    found = list(values)
+    if len(found) > 1:
+        raise MalformedInput(f"{len(found)} values where there is at most one")
+    return found[0] if found else None
+
+
+def _write_start(writer: Writer, identifier: NodeId, start: Start) -> None:
+    writer.i32(identifier)
+    writer.i64(start.count)
+    writer.i64(start.random)
+
+
+def _read_start(reader: Reader) -> tuple[NodeId, Start]:
+    return NodeId(reader.i32()), Start(reader.i64(), reader.i64())

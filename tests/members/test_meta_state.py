@@ -1,0 +1,249 @@
+"""The meta group's state machine: what each entry does, what it can't do, and that snapshots carry everything."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iotdb_cluster.errors import MalformedInput, StatusCode
+from iotdb_cluster.members.meta_codec import Writer
+from iotdb_cluster.members.meta_state import Founding, MetaState, Start, node_payload, started_payload
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.types.entries import Entry, EntryKind, Payload
+from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.types.membership import Membership
+from iotdb_cluster.types.plans import PlanKind
+
+CLUSTER = bytes(range(16))
+
+
+def node(identifier: int) -> Node:
+    return Node("10.0.0.1", 9000 + identifier, NodeId(identifier), 40_000 + identifier)
+
+
+def founding(*identifiers: int) -> Founding:
+    table = PartitionTable.initial(map(node, identifiers), replica_num=3, slot_count=100)
+    return Founding(CLUSTER, 2333, table)
+
+
+def plan(kind: PlanKind, path: str) -> Payload:
+    writer = Writer()
+    writer.raw(bytes([kind]))
+    writer.text(path)
+    return Payload(EntryKind.PHYSICAL_PLAN, writer.bytes())
+
+
+class Story:
+    """A meta log as it grows; each call applies an entry and returns the status code of its outcome."""
+
+    def __init__(self, *founders: int) -> None:
+        self.state = MetaState()
+        if founders:
+            assert 200 == self.enter(founding(*founders).payload())
+
+    def enter(self, payload: Payload) -> int:
+        entry = Entry(1, self.state.applied + 1, payload.kind, payload.body)
+        self.state, outcome = self.state.apply(entry)
+        assert entry.index == self.state.applied
+        return int(outcome.code) if outcome else 200
+
+    def set(self, path: str) -> int:
+        return self.enter(plan(PlanKind.SET_STORAGE_GROUP, path))
+
+    def delete(self, path: str) -> int:
+        return self.enter(plan(PlanKind.DELETE_STORAGE_GROUP, path))
+
+    def start(self, identifier: int, count: int, random: int = 7) -> int:
+        return self.enter(started_payload(NodeId(identifier), Start(count, random)))
+
+    def members(self, membership: Membership) -> int:
+        return self.enter(Payload(EntryKind.MEMBERSHIP, membership.encode()))
+
+
+def ids(*identifiers: int) -> frozenset[NodeId]:
+    return frozenset(map(NodeId, identifiers))
+
+
+def test_the_first_entry_founds_the_cluster() -> None:
+    story = Story(3, 1, 2)
+    state = story.state
+    assert CLUSTER == state.cluster_id
+    assert Membership(ids(1, 2, 3)) == state.membership
+    assert [1, 2, 3] == [each.identifier for each in state.nodes]
+    assert 1 == state.table.meta_index
+    assert slot_of("root.sg0", 100) == state.slot_of("root.sg0")
+
+
+def test_the_order_of_the_founders_leaves_no_trace() -> None:
+    assert founding(3, 1, 2).payload() == founding(2, 3, 1).payload()
+
+
+def test_before_the_founding_nothing_is_taken() -> None:
+    story = Story()
+    assert 303 == story.set("root.a")
+    assert 200 == story.enter(Payload(EntryKind.EMPTY_CONTENT, b""))
+    assert not story.state.is_founded
+    assert 200 == story.enter(founding(1).payload())
+
+
+def test_a_founding_whose_voters_are_not_its_nodes_is_refused() -> None:
+    good = founding(1, 2).payload()
+    other = Membership(ids(1, 3)).encode()
+    story = Story()
+    assert 400 == story.enter(replace(good, body=other + good.body[len(other) :]))
+    assert not story.state.is_founded
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("root.a", 200),
+        ("root.a.b", 303),  # under another group
+        ("root.x", 300),  # above root.x.y
+        ("root.x.y", 200),  # again
+        ("root.x.z", 200),  # beside
+        ("root.x.yy", 200),  # the same letters in front are no nesting
+        ("root", 314),
+        ("", 314),
+        ("toor.a", 314),
+        ("rootling.a", 314),
+        ("root.", 314),
+        ("root..a", 314),
+        ("root.*", 314),
+        ("root.é", 200),
+    ],
+)
+def test_setting_a_storage_group(path: str, code: int) -> None:
+    story = Story(1)
+    assert 200 == story.set("root.a")
+    assert 200 == story.set("root.x.y")
+    before = story.state.storage_groups
+    assert code == story.set(path)
+    expected = tuple(sorted({*before, path})) if code == 200 else before
+    assert expected == story.state.storage_groups
+
+
+def test_the_storage_group_of_a_path_is_its_prefix_by_nodes() -> None:
+    story = Story(1)
+    story.set("root.a.b")
+    assert "root.a.b" == story.state.storage_group_of("root.a.b.d.s")
+    assert "root.a.b" == story.state.storage_group_of("root.a.b")
+    assert None is story.state.storage_group_of("root.a.bb.s")
+    assert None is story.state.storage_group_of("root.a")
+
+
+def test_deleting_a_storage_group() -> None:
+    story = Story(1)
+    story.set("root.a")
+    assert 303 == story.delete("root.b")
+    assert 200 == story.delete("root.a")
+    assert () == story.state.storage_groups
+    assert 200 == story.set("root.a.b")
+
+
+def test_an_old_copy_of_a_disk_shows_by_its_start() -> None:
+    story = Story(1, 2)
+    assert 200 == story.start(1, 1)
+    assert 200 == story.start(1, 2, random=8)
+    assert 200 == story.start(1, 2, random=8)  # the same once more
+    assert 303 == story.start(1, 2, random=9)  # two starts with one count: copies
+    assert 303 == story.start(1, 1)
+    assert 303 == story.start(5, 1)  # a stranger
+    assert Start(2, 8) == story.state.start_of(NodeId(1))
+
+
+def test_adding_and_removing_is_recorded() -> None:
+    story = Story(1, 2, 3)
+    assert 303 == story.enter(node_payload(EntryKind.REMOVE_NODE, node(1)))  # three replicas need three nodes
+    assert 200 == story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
+    assert 200 == story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
+    assert 303 == story.enter(node_payload(EntryKind.ADD_NODE, replace(node(4), ip="10.0.0.9")))
+    assert node(4) == story.state.node(NodeId(4))
+    assert 200 == story.enter(node_payload(EntryKind.REMOVE_NODE, node(4)))
+    assert ids(4) == story.state.leaving
+    assert 303 == story.enter(node_payload(EntryKind.REMOVE_NODE, node(9)))
+
+
+def test_who_leaves_the_membership_is_never_a_node_again() -> None:
+    story = Story(1, 2, 3)
+    story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
+    story.members(Membership(ids(1, 2, 3), learners=ids(4)))
+    story.start(4, 1)
+    story.members(Membership(ids(1, 2, 4), outgoing=ids(1, 2, 3)))
+    assert frozenset() == story.state.tombstones  # a joint change is half way
+    story.members(Membership(ids(1, 2, 3)))
+    assert ids(4) == story.state.tombstones
+    assert None is story.state.node(NodeId(4))
+    assert None is story.state.start_of(NodeId(4))
+    assert 303 == story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (Payload(99, b"whatever"), 703),
+        (Payload(EntryKind.CLOSE_FILE, b""), 703),
+        (Payload(EntryKind.PHYSICAL_PLAN, b""), 400),
+        (Payload(EntryKind.PHYSICAL_PLAN, b"\x00rest"), 703),
+        (Payload(EntryKind.PHYSICAL_PLAN, b"\x03\x7f\xff\xff\xffroot.a"), 400),
+        (Payload(EntryKind.PHYSICAL_PLAN, b"\x03\x00\x00\x00\x02\xff\xff"), 400),
+        (Payload(EntryKind.PHYSICAL_PLAN, b"\x03\x00\x00\x00\x06root.abc"), 400),
+        (Payload(EntryKind.ADD_NODE, b"\x00"), 400),
+        (Payload(EntryKind.NODE_STARTED, bytes(19)), 400),
+        (Payload(EntryKind.MEMBERSHIP, b"\x00"), 400),
+    ],
+)
+def test_what_cannot_be_applied_is_an_outcome_and_changes_nothing(payload: Payload, code: int) -> None:
+    story = Story(1, 2, 3)
+    before = story.state
+    assert code == story.enter(payload)
+    assert before == replace(story.state, applied=before.applied)
+
+
+@given(st.integers(0, 30), st.binary(max_size=60))
+@settings(max_examples=300)
+def test_no_entry_raises(kind: int, body: bytes) -> None:
+    for state in (MetaState(), Story(1, 2, 3).state):
+        after, outcome = state.apply(Entry(1, 9, kind, body))
+        assert 9 == after.applied
+        assert outcome is None or isinstance(outcome.code, StatusCode)
+
+
+def busy_story() -> Story:
+    story = Story(1, 2, 3, -5)
+    story.set("root.b")
+    story.set("root.a.é")
+    story.start(1, 4, random=-(2**63))
+    story.enter(node_payload(EntryKind.ADD_NODE, node(9)))
+    story.enter(node_payload(EntryKind.ADD_NODE, node(8)))
+    story.enter(node_payload(EntryKind.REMOVE_NODE, node(-5)))
+    story.members(Membership(ids(1, 2, 3, -5), learners=ids(8, 9)))
+    story.members(Membership(ids(1, 2, 3, -5), learners=ids(9)))
+    return story
+
+
+def test_a_snapshot_carries_everything() -> None:
+    for story in (Story(), Story(1), busy_story()):
+        assert story.state == MetaState.from_snapshot(story.state.to_snapshot())
+
+
+def test_equal_states_give_equal_bytes() -> None:
+    assert busy_story().state.to_snapshot() == busy_story().state.to_snapshot()
+
+
+def test_a_damaged_snapshot_is_refused() -> None:
+    data = busy_story().state.to_snapshot()
+    for length in range(len(data)):
+        with pytest.raises(MalformedInput):
+            MetaState.from_snapshot(data[:length])
+    with pytest.raises(MalformedInput):
+        MetaState.from_snapshot(data + b"\0")
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x81
+        try:
+            MetaState.from_snapshot(bytes(damaged))
+        except MalformedInput:
+            continue  # anything else would be a defect; some damage gives another state
