@@ -111,6 +111,14 @@ class NoLeader(RequestError):
     code = StatusCode.NO_LEADER
 
 
+class Unreachable(NoLeader):
+    """A node could not be called at all: nothing was sent, so nothing took effect."""
+
+
+class RemoteFailure(RequestError):
+    """Another node answered a call with an application exception; `message` is what it said."""
+
+
 class OutcomeUnknown(RequestError):
     """The call was not answered in time: it may still take effect, at most once."""
 

@@ -1,0 +1,182 @@
+"""Between the core's messages and the interface's calls: the only place where Raft meets Thrift structs.
+
+What comes in was walked and checked for required fields by `wire` already; here numbers get their meaning.
+"""
+
+from typing import Any
+
+from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.members.transport import Invocation
+from iotdb_cluster.raft.messages import (
+    Answer,
+    AppendAnswer,
+    AppendRequest,
+    Heartbeat,
+    HeartbeatAnswer,
+    Message,
+    TimeoutNow,
+    Verdict,
+    VoteAnswer,
+    VoteRequest,
+)
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, Node, NodeId
+from iotdb_cluster.members import structs
+from iotdb_cluster.wire.entries import decode_chain, encode_entry
+
+_REFUSALS = frozenset(verdict for verdict in Verdict if verdict < 0)
+
+
+def node_struct(node: Node) -> Any:
+    """A `Node` as the interface's struct."""
+    return structs.NodeStruct(
+        ip=node.ip, metaPort=node.meta_port, nodeIdentifier=node.identifier, dataPort=node.data_port
+    )
+
+
+def node_of(struct: Any) -> Node:
+    """The interface's struct as a `Node`."""
+    return Node(struct.ip, struct.metaPort, NodeId(struct.nodeIdentifier), struct.dataPort)
+
+
+def group_of(header: Any) -> GroupId:
+    """The group that a `header` field names: by its identifier alone; absent for the meta group."""
+    return META_GROUP if header is None else GroupId(header.nodeIdentifier)
+
+
+def read_index_arguments(header: Node | None, left_ms: int) -> tuple[Any, ...]:
+    """The arguments of the extension's `readIndex`."""
+    return (None if header is None else node_struct(header), left_ms)
+
+
+# -- out: message to call, result to answer --------------------------------------------------------------------------
+
+
+def invocation(message: Message, me: Node, header: Node | None) -> Invocation:
+    """The call that carries `message` from `me`; `header` names the data group, None the meta group."""
+    head = None if header is None else node_struct(header)
+    match message:
+        case AppendRequest():
+            return "appendEntries", (_append_struct(message, head),)
+        case Heartbeat():
+            request = structs.HeartBeatRequest(
+                term=message.term,
+                commitLogIndex=message.commit_index,
+                leader=node_struct(me),
+                requireIdentifier=False,
+                regenerateIdentifier=False,
+                header=head,
+            )
+            return "sendHeartBeat", (request,)
+        case VoteRequest():
+            election = _election_struct(message, me, head)
+            if message.pre or message.handover:
+                return "vote", (election, message.pre, message.handover)
+            return "startElection", (election,)
+        case TimeoutNow():
+            return "timeoutNow", (message.term, node_struct(me), head)
+
+
+def answer(message: Message, result: Any) -> Answer:
+    """What the peer's `result` means for `message`; raises `MalformedInput` for a number without a meaning."""
+    if isinstance(message, Heartbeat):
+        return _heartbeat_answer(message, result)
+    if isinstance(result, bool) or not isinstance(result, int):
+        raise MalformedInput(f"a vote or append was answered by {result!r}")
+    verdict, term = _verdict(result, message.term)
+    return AppendAnswer(verdict, term) if isinstance(message, AppendRequest) else VoteAnswer(verdict, term)
+
+
+def _append_struct(message: AppendRequest, head: Any) -> Any:
+    prev = message.prev
+    encoded: list[bytes] = []
+    for entry in message.entries:
+        encoded.append(encode_entry(entry, prev))
+        prev = entry.id
+    return structs.AppendEntriesRequest(term=message.term, entries=encoded, header=head)
+
+
+def _election_struct(message: VoteRequest, me: Node, head: Any) -> Any:
+    meta_last = message.last if head is None else message.meta_last or BEFORE_FIRST
+    return structs.ElectionRequest(
+        term=message.term,
+        lastLogTerm=meta_last.term,
+        lastLogIndex=meta_last.index,
+        elector=node_struct(me),
+        header=head,
+        dataLogLastIndex=None if head is None else message.last.index,
+        dataLogLastTerm=None if head is None else message.last.term,
+    )
+
+
+def _verdict(number: int, own_term: int) -> tuple[Verdict, int]:
+    """An answer as verdict and the answerer's term; where the number does not say it, the term of the question."""
+    if number >= 0:
+        return Verdict.STALE_TERM, number
+    if number not in _REFUSALS:
+        raise MalformedInput(f"a peer answered {number}, which means nothing")
+    return Verdict(number), own_term
+
+
+def _heartbeat_answer(message: Heartbeat, result: Any) -> HeartbeatAnswer:
+    if result.term >= 0:
+        return HeartbeatAnswer(Verdict.STALE_TERM, result.term)
+    if result.term == Verdict.NOT_IN_GROUP:
+        return HeartbeatAnswer(Verdict.NOT_IN_GROUP, message.term)
+    if result.lastLogIndex is None or result.lastLogTerm is None:
+        raise MalformedInput("a heartbeat was agreed to without the follower's last entry")
+    return HeartbeatAnswer(Verdict.AGREE, message.term, EntryId(result.lastLogTerm, result.lastLogIndex))
+
+
+# -- in: call to message, answer to result ---------------------------------------------------------------------------
+
+
+def append_request(term: int, entries: list[bytes]) -> AppendRequest:
+    """`appendEntries` or `appendEntry`; raises `MalformedInput` when the entries are no chain, or none."""
+    if term < 0:
+        raise MalformedInput(f"a negative term: {term}")
+    prev, chain = decode_chain(entries)
+    return AppendRequest(term, prev, chain)
+
+
+def heartbeat(request: Any) -> Heartbeat:
+    """`sendHeartBeat`."""
+    if request.term < 0 or request.commitLogIndex < 0:
+        raise MalformedInput(f"a heartbeat with term {request.term} and commit index {request.commitLogIndex}")
+    return Heartbeat(request.term, NodeId(request.leader.nodeIdentifier), request.commitLogIndex)
+
+
+def vote_request(request: Any, *, pre: bool = False, handover: bool = False) -> VoteRequest:
+    """`startElection`, or the extension's `vote`.
+
+    In a data group `lastLog*` are those of the candidate's meta log and `dataLogLast*` those of the data log.
+    """
+    if request.term < 0:
+        raise MalformedInput(f"a negative term: {request.term}")
+    candidate = NodeId(request.elector.nodeIdentifier)
+    last = EntryId(request.lastLogTerm, request.lastLogIndex)
+    if request.header is None:
+        return VoteRequest(request.term, candidate, last, None, pre, handover)
+    if request.dataLogLastIndex is None or request.dataLogLastTerm is None:
+        raise MalformedInput("a vote request for a data group without dataLogLastIndex and dataLogLastTerm")
+    data_last = EntryId(request.dataLogLastTerm, request.dataLogLastIndex)
+    return VoteRequest(request.term, candidate, data_last, last, pre, handover)
+
+
+def number(given: Answer) -> int:
+    """A vote's or an append's answer as the interface's number."""
+    return given.term if given.verdict is Verdict.STALE_TERM else int(given.verdict)
+
+
+def heartbeat_response(given: HeartbeatAnswer, me: Node, header: Any) -> Any:
+    """A heartbeat's answer: for a stale leader nothing but the own term (interface page)."""
+    if given.verdict is not Verdict.AGREE:
+        return structs.HeartBeatResponse(term=number(given), requirePartitionTable=False)
+    last = given.last or BEFORE_FIRST
+    return structs.HeartBeatResponse(
+        term=int(Verdict.AGREE),
+        lastLogIndex=last.index,
+        lastLogTerm=last.term,
+        follower=node_struct(me),
+        requirePartitionTable=False,
+        header=header,
+    )

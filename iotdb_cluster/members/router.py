@@ -1,0 +1,244 @@
+"""Which group a plan belongs to, and the way to that group's leader from any node (DESIGN 3.9).
+
+A call is sent again only when the attempt before certainly took no effect: it was never sent, or the answer was "not
+leader". After anything else its outcome is reported as unknown.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from iotdb_cluster.errors import (
+    Busy,
+    ClusterError,
+    MetadataRefused,
+    NoLeader,
+    NotReady,
+    OutcomeUnknown,
+    PathIllegal,
+    PathNotFound,
+    RemoteFailure,
+    RequestError,
+    StatusCode,
+    StorageGroupUnknown,
+    Unreachable,
+)
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.convert import node_of, node_struct
+from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.pending import pause
+from iotdb_cluster.members.transport import Port
+from iotdb_cluster.members.waiting import NotLeader, Outcome
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.types import paths
+from iotdb_cluster.types.identity import META_GROUP, GroupId, Node, NodeId
+from iotdb_cluster.types.plans import PlanKind, SetStorageGroupPlan
+from iotdb_cluster.members import structs
+from iotdb_cluster.wire.plans import encode_plan
+
+log = structlog.get_logger()
+
+RETRY_MS = 30
+"""Pause before the members of a group are asked again who leads."""
+
+_META_KINDS = frozenset({PlanKind.SET_STORAGE_GROUP, PlanKind.DELETE_STORAGE_GROUP})
+_PATTERN_KINDS = frozenset({PlanKind.DELETE, PlanKind.DELETE_TIMESERIES})
+
+
+class Executor(Protocol):
+    """The local member of a group, as far as plans go."""
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Who is thought to lead."""
+
+    async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        """Propose the plans here; raises `NotLeader` when this member does not lead."""
+
+
+class Router:
+    """Takes any plan at any node and brings it to where it belongs. May be used from any thread."""
+
+    def __init__(
+        self,
+        context: Context,
+        state: Callable[[], MetaState],
+        member: Callable[[GroupId], Executor | None],
+    ) -> None:
+        self._context = context
+        self._state = state
+        self._member = member
+
+    async def execute(self, kind: int, path: str, plan: bytes, deadline: Deadline) -> None:
+        """Carry out one plan, whose target is `path`; returns when it is applied, or raises why not."""
+        if kind in _META_KINDS:
+            await self._one(META_GROUP, plan, deadline)
+            return
+        if kind in _PATTERN_KINDS:
+            await self._everywhere(path, plan, deadline)
+            return
+        group = await self.group_of_path(path, deadline, create=True)
+        await self._one(group, plan, deadline)
+
+    async def set_storage_group(self, path: str, deadline: Deadline) -> None:
+        """Make a storage group; done already is done."""
+        await self._one(META_GROUP, encode_plan(SetStorageGroupPlan(path)), deadline)
+
+    async def group_of_path(self, path: str, deadline: Deadline, *, create: bool) -> GroupId:
+        """The data group that owns the storage group of `path`; with `create`, a missing one is made at level 2."""
+        state = self.ready_state()
+        storage_group = state.storage_group_of(path)
+        if storage_group is None:
+            if not create:
+                raise StorageGroupUnknown(f"no storage group is a prefix of {path}")
+            storage_group = await self._create_storage_group(path, deadline)
+        return self.group_of_storage_group(storage_group)
+
+    def group_of_storage_group(self, storage_group: str) -> GroupId:
+        """The data group whose header holds the storage group's slot."""
+        table = self.ready_state().table
+        assert table is not None
+        return GroupId(table.header_of(slot_of(storage_group, table.slot_count)))
+
+    def ready_state(self) -> MetaState:
+        """The meta group's state; raises `NotReady` while this node is blind."""
+        state = self._state()
+        if state.table is None:
+            raise NotReady("this node does not know the partition table yet; ask again, or ask another node")
+        return state
+
+    async def _create_storage_group(self, path: str, deadline: Deadline) -> str:
+        if not self._context.settings.enable_auto_create_schema:
+            raise PathNotFound(f"{path} does not exist and enable_auto_create_schema is off")
+        nodes = paths.split(path)
+        if len(nodes) < 2:
+            raise PathIllegal(f"{path} has no node below root to make a storage group of")
+        storage_group = ".".join(nodes[:2])
+        await self.set_storage_group(storage_group, deadline)
+        return storage_group
+
+    async def _everywhere(self, pattern: str, plan: bytes, deadline: Deadline) -> None:
+        """A plan over a pattern goes to every group with a storage group that can hold a match."""
+        state = self.ready_state()
+        groups = sorted({self.group_of_storage_group(sg) for sg in state.storage_groups if paths.overlaps(pattern, sg)})
+        if not groups:
+            raise PathNotFound(f"{pattern} matches no storage group")
+        faults: list[RequestError] = []
+        for group in groups:
+            try:
+                await self._one(group, plan, deadline)
+            except PathNotFound as fault:
+                faults.append(fault)
+        # A group in which nothing matches is no fault as long as another one had a match.
+        if len(faults) == len(groups):
+            raise faults[0]
+
+    async def _one(self, group: GroupId, plan: bytes, deadline: Deadline) -> None:
+        (outcome,) = await self.execute_in(group, (plan,), deadline)
+        if outcome is not None:
+            raise outcome
+
+    async def execute_in(self, group: GroupId, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        """Bring plans to the leader of a group, wherever it is, and return an outcome for each."""
+        asked: set[NodeId] = set()
+        hint: NodeId | None = None
+        refusal: ClusterError | None = None
+        while True:
+            target = self._next_target(group, hint, asked)
+            if target is None:
+                asked.clear()
+                hint = None
+                await self._pause(group, deadline, refusal)
+                continue
+            asked.add(target)
+            try:
+                if target == self._context.me.identifier:
+                    return await self._locally(group, plans, deadline)
+                return await self._remotely(group, target, plans, deadline)
+            except NotLeader as not_leader:
+                refusal, hint = not_leader, not_leader.leader
+            except (Unreachable, Busy) as fault:
+                refusal, hint = fault, None
+
+    async def _locally(self, group: GroupId, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        member = self._member(group)
+        if member is None:
+            raise NotLeader(f"this node is no member of group {group}", None)
+        return await member.execute(plans, deadline)
+
+    async def _remotely(
+        self, group: GroupId, target: NodeId, plans: Sequence[bytes], deadline: Deadline
+    ) -> list[Outcome]:
+        node = self._context.directory.find(target)
+        if node is None:
+            raise NotLeader(f"the address of node {target} is not known here", None)
+        header = None if group == META_GROUP else self._header(group)
+        left_ms = deadline.left_ms(self._context.clock.now_ms())
+        request = structs.ProposeRequest(header=header, plans=list(plans), deadline_ms=left_ms, hops=1)
+        port = Port.META if group == META_GROUP else Port.DATA
+        try:
+            answer = await self._context.transport.call(node, port, "propose", (request,), left_ms)
+        except RemoteFailure as failure:
+            raise OutcomeUnknown(f"{node} failed on the call: {failure.message}") from failure
+        if answer.not_leader:
+            leader = None if answer.leader is None else node_of(answer.leader).identifier
+            raise NotLeader(f"{node} does not lead group {group}", leader)
+        return [outcome_of(status) for status in answer.statuses]
+
+    def _header(self, group: GroupId) -> Any:
+        table = self.ready_state().table
+        assert table is not None
+        try:
+            return node_struct(table.node(NodeId(group)))
+        except KeyError:
+            raise NoLeader(f"no group of header {group} is in the partition table any more") from None
+
+    def _next_target(self, group: GroupId, hint: NodeId | None, asked: set[NodeId]) -> NodeId | None:
+        """Whom to ask next: the hinted leader, the one this node knows, then every member; each once in a round."""
+        own = self._member(group)
+        candidates: list[NodeId] = [candidate for candidate in (hint, own.leader if own else None) if candidate is not None]
+        candidates += [node.identifier for node in self._members_of(group)]
+        for candidate in candidates:
+            if candidate not in asked:
+                return candidate
+        return None
+
+    def _members_of(self, group: GroupId) -> Sequence[Node]:
+        state = self.ready_state()
+        assert state.table is not None
+        if group == META_GROUP:
+            return state.nodes
+        try:
+            return state.table.group_of(NodeId(group))
+        except KeyError:
+            return ()
+
+    async def _pause(self, group: GroupId, deadline: Deadline, refusal: ClusterError | None) -> None:
+        now_ms = self._context.clock.now_ms()
+        if deadline.left_ms(now_ms) <= RETRY_MS:
+            name = "the meta group" if group == META_GROUP else f"the data group of header {group}"
+            raise NoLeader(f"no leader of {name} was found in time; it had no effect ({refusal})")
+        await pause(Deadline(now_ms + RETRY_MS))
+
+
+def outcome_of(status: Any) -> Outcome:
+    """An outcome as another node reported it."""
+    code, message = status.statusType.code, status.statusType.message
+    if code == StatusCode.SUCCESS_STATUS:
+        return None
+    kind = _KINDS.get(code, RequestError)
+    try:
+        return kind(message, code=StatusCode(code))
+    except ValueError:
+        return RequestError(f"{code}: {message}")
+
+
+_KINDS: dict[int, type[RequestError]] = {
+    StatusCode.PATH_NOT_EXIST_ERROR: PathNotFound,
+    StatusCode.METADATA_ERROR: MetadataRefused,
+    StatusCode.TIME_OUT: OutcomeUnknown,
+    StatusCode.NO_LEADER: NoLeader,
+}
+"""Errors that are told apart by class somewhere; the others travel by their code."""

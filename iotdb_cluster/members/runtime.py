@@ -1,0 +1,152 @@
+"""The one thread of a node that steps its groups and carries their effects out in order.
+
+A turn takes everything that waits, steps it, sends what need not be durable, writes and syncs once for all groups, and
+only then lets go of what stands on that write (DESIGN 3.1, 9). The runtime owns no thread: whoever has one calls `turn`.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from iotdb_cluster.errors import UnknownGroup
+from iotdb_cluster.members.clock import Clock
+from iotdb_cluster.members.waiting import Proposal, ProposalBatch
+from iotdb_cluster.raft.events import Event, Persisted, Propose, Tick
+from iotdb_cluster.storage.journal import Journal
+from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId
+
+IDLE_MS = 1_000
+"""How long a runtime without any group may sleep."""
+
+
+class Steppable(Protocol):
+    """A member of a group, as the runtime sees it."""
+
+    group: GroupId
+
+    @property
+    def next_deadline_ms(self) -> int:
+        """When it wants a `Tick` at the latest."""
+
+    def step(self, event: Event, now_ms: int) -> None:
+        """Step the core and carry its effects out, those that wait for a sync by `Runtime.after_sync`."""
+
+    def after_turn(self, now_ms: int) -> None:
+        """Look after what grows: compaction, seals."""
+
+
+class Runtime:
+    """Inbox, groups, and the turn. Only `post`, `propose` and `call_soon` may be called from other threads."""
+
+    def __init__(self, *, clock: Clock, journal: Journal, wake: Callable[[], None], turn_max_events: int = 4_096) -> None:
+        self._clock = clock
+        self.journal = journal
+        self._wake = wake
+        self._turn_max_events = turn_max_events
+        self._inbox: deque[tuple[GroupId, Event] | tuple[GroupId, Proposal] | Callable[[], None]] = deque()
+        self._members: dict[GroupId, Steppable] = {}
+        self._after_sync: list[Callable[[], None]] = []
+        self._saved: dict[GroupId, EntryId] = {}
+
+    # -- from any thread -------------------------------------------------------------------------------------------
+
+    def post(self, group: GroupId, event: Event) -> None:
+        """Step `event` in the next turn; nothing happens when the group is gone by then."""
+        self._inbox.append((group, event))
+        self._wake()
+
+    def propose(self, group: GroupId, proposal: Proposal) -> None:
+        """Propose in the next turn, together with whatever else was proposed to the group until then."""
+        self._inbox.append((group, proposal))
+        self._wake()
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        """Run `work` in the runtime's thread, before the events that are posted after it."""
+        self._inbox.append(work)
+        self._wake()
+
+    @property
+    def backlog(self) -> int:
+        """How much waits for the next turn."""
+        return len(self._inbox)
+
+    # -- in the runtime's thread -----------------------------------------------------------------------------------
+
+    def add(self, member: Steppable) -> None:
+        """Step this member from now on."""
+        self._members[member.group] = member
+
+    def remove(self, group: GroupId) -> None:
+        """Forget a member; what is still posted to it is dropped."""
+        self._members.pop(group, None)
+        self._saved.pop(group, None)
+
+    def members(self) -> list[Steppable]:
+        """All members, the meta group's and those of the data groups, in the order of their groups."""
+        return [self._members[group] for group in sorted(self._members)]
+
+    def after_sync(self, act: Callable[[], None]) -> None:
+        """Do this once everything that was saved so far is durable."""
+        self._after_sync.append(act)
+
+    def entries_saved(self, group: GroupId, last: EntryId) -> None:
+        """The member saved entries up to `last`; it is stepped `Persisted` after the sync."""
+        self._saved[group] = last
+
+    def turn(self) -> int:
+        """Do everything that waits; returns the milliseconds until something is due (0: at once).
+
+        Raises a `Fault` when the node must stop; whatever stood on the failed write is then never said.
+        """
+        now_ms = self._clock.now_ms()
+        self._take(now_ms)
+        for member in self.members():
+            if member.next_deadline_ms <= now_ms:
+                member.step(Tick(), now_ms)
+        self._sync(now_ms)
+        for member in self.members():
+            member.after_turn(now_ms)
+        self._sync(now_ms)
+        if self._inbox:
+            return 0
+        now_ms = self._clock.now_ms()
+        return max(0, min((member.next_deadline_ms for member in self._members.values()), default=now_ms + IDLE_MS) - now_ms)
+
+    def _take(self, now_ms: int) -> None:
+        batches: dict[GroupId, ProposalBatch] = {}
+        for _ in range(min(len(self._inbox), self._turn_max_events)):
+            item = self._inbox.popleft()
+            if not isinstance(item, tuple):
+                item()
+                continue
+            group, what = item
+            member = self._members.get(group)
+            if isinstance(what, Proposal):
+                batches.setdefault(group, ProposalBatch()).proposals.append(what)
+            elif member is not None:
+                member.step(what, now_ms)
+        for group, batch in batches.items():
+            member = self._members.get(group)
+            if member is None:
+                batch.fail(unknown_group(group))
+            else:
+                member.step(Propose(batch, batch.payloads()), now_ms)
+
+    def _sync(self, now_ms: int) -> None:
+        while self.journal.unsynced_bytes or self._after_sync:
+            if self.journal.unsynced_bytes:
+                self.journal.sync()
+            released, self._after_sync = self._after_sync, []
+            saved, self._saved = self._saved, {}
+            for act in released:
+                act()
+            for group in sorted(saved):
+                member = self._members.get(group)
+                if member is not None:
+                    member.step(Persisted(saved[group]), now_ms)
+
+
+def unknown_group(group: GroupId) -> UnknownGroup:
+    """The error for a call that names a group of which this node has no member."""
+    name = "the meta group" if group == META_GROUP else f"the data group of header {group}"
+    return UnknownGroup(f"this node is no member of {name}")

@@ -1,0 +1,40 @@
+"""The interface's structs by name: the classes that thriftpy2 made of the IDL, which carry no types."""
+
+from typing import Any
+
+from iotdb_cluster.wire.idl import STRUCTS
+
+
+def _made(name: str) -> Any:
+    return STRUCTS[name].make
+
+
+# cluster.thrift
+AddNodeResponse = _made("AddNodeResponse")
+AppendEntriesRequest = _made("AppendEntriesRequest")
+ElectionRequest = _made("ElectionRequest")
+HeartBeatRequest = _made("HeartBeatRequest")
+HeartBeatResponse = _made("HeartBeatResponse")
+NodeStruct = _made("Node")
+PullSchemaResp = _made("PullSchemaResp")
+PullSnapshotResp = _made("PullSnapshotResp")
+SendSnapshotRequest = _made("SendSnapshotRequest")
+TNodeStatus = _made("TNodeStatus")
+
+# rpc.thrift
+ServerProperties = _made("ServerProperties")
+TSExecuteBatchStatementResp = _made("TSExecuteBatchStatementResp")
+TSExecuteInsertRowInBatchResp = _made("TSExecuteInsertRowInBatchResp")
+TSGetTimeZoneResp = _made("TSGetTimeZoneResp")
+TSOpenSessionResp = _made("TSOpenSessionResp")
+TSStatus = _made("TSStatus")
+TSStatusType = _made("TSStatusType")
+
+# extension.thrift
+HelloAnswer = _made("HelloAnswer")
+HelloRequest = _made("HelloRequest")
+NodeReport = _made("NodeReport")
+ProposeAnswer = _made("ProposeAnswer")
+ProposeRequest = _made("ProposeRequest")
+ReadIndexAnswer = _made("ReadIndexAnswer")
+StartId = _made("StartId")
