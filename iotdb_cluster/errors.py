@@ -177,5 +177,9 @@ class Corruption(Fault):
         self.offset = offset
 
 
+class LogDiverged(Fault):
+    """A group's log contradicts what was committed there: a replica is damaged, or was replaced by an old copy."""
+
+
 class StartRefused(ClusterError):
     """A start that ends with one clear line: a bad setting, a port in use, a folder of another node."""
