@@ -198,3 +198,7 @@ def _unescaped(text: str) -> str:
         return chr(int(code[1:], 16)) if len(code) == 5 else special.get(code, code)
 
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", one, text)
+
+
+if __name__ == "__main__":
+    print(as_yaml(), end="")  # noqa: T201  # `make fix` writes the file from it
