@@ -10,8 +10,8 @@ from iotdb_cluster.members.convert import node_of, node_struct
 from iotdb_cluster.members.meta_state import MetaState
 from iotdb_cluster.partition.slots import HASH_SEED, SLOT_COUNT
 from iotdb_cluster.settings import Settings
-from iotdb_cluster.storage.identity import Identity, Start
-from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.storage.identity import Identity
+from iotdb_cluster.types.identity import Node, NodeId, Start
 from iotdb_cluster.members import structs
 
 FORMAT_VERSION = 1

@@ -22,7 +22,7 @@ from iotdb_cluster.partition.moves import MoveBook
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
-from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Slot
+from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Slot, Start
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, SetStorageGroupPlan
 
@@ -32,14 +32,6 @@ SNAPSHOT_VERSION = 1
 
 Outcome = RequestError | None
 """None for done, or the error that every replica reports alike."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Start:
-    """One start of a node: a count and a number drawn at random (DESIGN 3, "Starts")."""
-
-    count: int
-    random: int
 
 
 @dataclass(frozen=True, slots=True)

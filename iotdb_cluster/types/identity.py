@@ -56,3 +56,11 @@ class Node:
 
     def __str__(self) -> str:
         return f"{self.ip}:{self.meta_port}:{self.data_port}#{self.identifier}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Start:
+    """One start of a node: a count and a number drawn at random (DESIGN 3, "Starts")."""
+
+    count: int
+    random: int

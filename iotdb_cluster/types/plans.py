@@ -22,6 +22,8 @@ class PlanKind(IntEnum):
     """`str path`: one path or pattern; the series go, with their data."""
     DELETE_STORAGE_GROUP = 65
     """`str path`: one storage group; its series and data go."""
+    NODE_STARTED = 66
+    """Between nodes only, on the way to the meta group's leader: the body of a NODE_STARTED entry."""
 
 
 @dataclass(frozen=True, slots=True)
