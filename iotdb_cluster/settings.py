@@ -242,6 +242,12 @@ class Settings:
     uncommitted_max_entries: int = _setting("raft", 100_000, "More than this uncommitted in a group: busy.", COUNT)
     inflight_appends_max: int = _setting("raft", 1, "Append calls under way to one peer of a group.", _between(1, 64))
     transfer_timeout_ms: int = _setting("raft", 1_500, "A leadership hand-over that takes longer is given up.", TIME_MS)
+    raft_call_timeout_ms: int = _setting(
+        "raft", 1_500, "A heartbeat, vote or append that is not answered by then has failed.", TIME_MS
+    )
+    snapshot_timeout_ms: int = _setting(
+        "raft", 600_000, "A snapshot that is not pulled and installed by then is sent anew.", TIME_MS
+    )
 
     memtable_limit_mb: int = _setting(
         "storage", 64, "Points in memory, all groups together; above it they are sealed.", SIZE_MB
