@@ -1,0 +1,35 @@
+"""What happened, as lines: a rolling hash that proves determinism, the last lines for a failure, all for a transcript."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+
+from tests.sim.cluster.scheduler import Scheduler
+
+KEPT_LINES = 60
+
+
+class Trace:
+    """Every event that could differ between two runs of a seed passes through here."""
+
+    def __init__(self, scheduler: Scheduler, show: Callable[[str], None] | None = None) -> None:
+        self._scheduler = scheduler
+        self._show = show
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.last: deque[str] = deque(maxlen=KEPT_LINES)
+        self.count = 0
+
+    def note(self, who: object, what: str, *values: object) -> None:
+        """One line: the time in ms, who, what, and the values."""
+        us = self._scheduler.now_us
+        line = f"{us // 1000:7d}.{us % 1000:03d} {who!s:>8} {what} {' '.join(map(str, values))}"
+        self._hash.update(line.encode())
+        self.count += 1
+        self.last.append(line)
+        if self._show is not None:
+            self._show(line)
+
+    @property
+    def digest(self) -> str:
+        """Equal for two runs in which the same happened."""
+        return self._hash.hexdigest()
