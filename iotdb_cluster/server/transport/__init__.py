@@ -1,0 +1,1 @@
+"""The threaded Thrift server: frames in, calls dispatched, answers out, everything bounded."""
