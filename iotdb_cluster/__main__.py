@@ -4,6 +4,7 @@ Nothing here imports the commands for people, so that a node's process stays sma
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +15,24 @@ from iotdb_cluster.errors import ClusterError
 from iotdb_cluster.server.config import load
 from iotdb_cluster.server.logging import set_up_logging
 
+PID_FILE = "node.pid"
+"""In the node's folder while it serves, for `sbin/stop-node.sh`."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node until it is told to stop; returns the exit status, 2 for a start that was refused."""
     parser = argparse.ArgumentParser(prog="python -m iotdb_cluster", description="A node of the cluster.")
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("-s", "--start", action="store_true", help="start a node; the first start founds the cluster")
+    mode.add_argument("--folder", action="store_true", help="only print the node's folder")
     parser.add_argument(
         "-c", "--conf", type=Path, default=Path("conf"), metavar="CONF_DIR", help="configuration folder (default: conf)"
     )
     options = parser.parse_args(arguments)
     try:
+        if options.folder:
+            print(load(options.conf).settings.data_dir)
+            return 0
         return start(options.conf)
     except ClusterError as error:
         print(f"iotdb-cluster: {error}", file=sys.stderr)
@@ -41,7 +49,21 @@ def start(conf: Path) -> int:
     log = structlog.get_logger()
     for notice in configuration.notices:
         log.warning("configuration_notice", file=str(configuration.file), notice=notice)
-    return run_node(configuration.settings)
+    pid_file = Path(configuration.settings.data_dir, PID_FILE)
+    try:
+        return run_node(configuration.settings, lambda: _write_pid(pid_file))
+    finally:
+        _remove_own(pid_file)
+
+
+def _write_pid(path: Path) -> None:
+    path.write_text(f"{os.getpid()}\n", encoding="ascii")
+
+
+def _remove_own(path: Path) -> None:
+    # The folder may be another node's, whose presence was why this start was refused.
+    if path.exists() and path.read_text(encoding="ascii").strip() == str(os.getpid()):
+        path.unlink()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Puts the reports of the nodes together into one picture of the cluster."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from iotdb_cluster.errors import NoLeader
+from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Term
+from iotdb_cluster.types.report import GroupReport, Report, group_name
+
+Ask = Callable[[str, int, float], Report | None]
+"""Asks the node at (ip, meta port) for its report, waiting at most so many seconds; None when it does not answer."""
+
+ANSWER_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One member of the cluster. What only it can say is None when it does not answer."""
+
+    identifier: NodeId
+    ip: str
+    meta_port: int
+    data_port: int
+    client_port: int | None
+    pid: int | None
+    alive: bool
+    table_version: LogIndex | None
+    slots: int
+    storage_groups: tuple[str, ...]
+    """Those whose slot this node's own group owns, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """How far one member of a group is."""
+
+    node: NodeId
+    role: str
+    applied: LogIndex
+    last_index: LogIndex
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """One group, by what its members with the highest term say."""
+
+    group: str
+    header: NodeId | None
+    leader: NodeId | None
+    term: Term
+    commit: LogIndex
+    members: tuple[MemberStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """The whole cluster; `nodes` and `groups` by identifier, the meta group first."""
+
+    cluster_name: str
+    cluster_id: str | None
+    table_version: LogIndex | None
+    nodes: tuple[NodeStatus, ...]
+    groups: tuple[GroupStatus, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `status --json`."""
+        return asdict(self)
+
+
+def ask_cluster(ask: Ask, host: str, meta_port: int) -> ClusterStatus:
+    """The cluster that the node at this address belongs to; raises `NoLeader` when that one does not answer."""
+    first = ask(host, meta_port, ANSWER_TIMEOUT_S)
+    if first is None:
+        raise NoLeader(f"{host}:{meta_port} does not answer")
+    members = first.members or (first.node,)
+    others = [member for member in members if member.identifier != first.node.identifier]
+    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
+        answers = list(pool.map(lambda member: ask(member.ip, member.meta_port, ANSWER_TIMEOUT_S), others))
+    return put_together([first, *(answer for answer in answers if answer is not None)])
+
+
+def put_together(reports: Sequence[Report]) -> ClusterStatus:
+    """One picture out of at least one report; the newest partition table decides who is a member."""
+    newest = max(reports, key=lambda report: -1 if report.table_version is None else report.table_version)
+    by_identifier = {report.node.identifier: report for report in reports}
+    members = newest.members or (newest.node,)
+    return ClusterStatus(
+        cluster_name=newest.cluster_name,
+        cluster_id=newest.cluster_id,
+        table_version=newest.table_version,
+        nodes=tuple(_node_status(member, by_identifier.get(member.identifier), newest) for member in members),
+        groups=tuple(_group_statuses(reports)),
+    )
+
+
+def _node_status(node: Node, report: Report | None, newest: Report) -> NodeStatus:
+    owned = sorted(name for name, header in newest.storage_groups.items() if header == node.identifier)
+    return NodeStatus(
+        identifier=node.identifier,
+        ip=node.ip,
+        meta_port=node.meta_port,
+        data_port=node.data_port,
+        client_port=None if report is None else report.client_port,
+        pid=None if report is None else report.pid,
+        alive=report is not None,
+        table_version=None if report is None else report.table_version,
+        slots=newest.slots.get(node.identifier, 0),
+        storage_groups=tuple(owned),
+    )
+
+
+def _group_statuses(reports: Sequence[Report]) -> list[GroupStatus]:
+    views: dict[NodeId | None, list[tuple[NodeId, GroupReport]]] = {}
+    for report in reports:
+        for group in report.groups:
+            views.setdefault(group.header, []).append((report.node.identifier, group))
+    statuses = []
+    for header in sorted(views, key=lambda header: (header is not None, header or 0)):
+        seen = views[header]
+        term = max(group.term for _, group in seen)
+        current = [group for _, group in seen if group.term == term]
+        leader = next((group.leader for group in current if group.leader is not None), None)
+        statuses.append(
+            GroupStatus(
+                group=group_name(header),
+                header=header,
+                leader=leader,
+                term=term,
+                commit=max(group.commit_index for _, group in seen),
+                members=tuple(
+                    MemberStatus(node, group.role, group.last_applied, group.last_index)
+                    for node, group in sorted(seen, key=lambda view: view[0])
+                ),
+            )
+        )
+    return statuses

@@ -1,0 +1,46 @@
+# Shared by the scripts beside it: where this installation is, which Python runs it, what -c and -d say.
+HOME_DIR="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+CONF_DIR="$HOME_DIR/conf"
+BACKGROUND=0
+
+if [ -n "${IOTDB_PYTHON:-}" ]; then
+  PYTHON="$IOTDB_PYTHON"
+elif [ -x "$HOME_DIR/.venv/bin/python" ]; then
+  PYTHON="$HOME_DIR/.venv/bin/python"
+else
+  PYTHON=python3
+fi
+
+fail() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+# Reads the options; $1 names those that this script takes.
+read_options() {
+  local taken="$1" option
+  shift
+  while getopts ":$taken" option; do
+    case "$option" in
+      c) CONF_DIR="$OPTARG" ;;
+      d) BACKGROUND=1 ;;
+      *) echo "usage: $(basename "$0") ${USAGE}" >&2; exit 2 ;;
+    esac
+  done
+  shift $((OPTIND - 1))
+  [ $# -eq 0 ] || { echo "usage: $(basename "$0") ${USAGE}" >&2; exit 2; }
+  CONF_DIR="$(cd "$CONF_DIR" 2>/dev/null && pwd)" || fail "there is no such configuration folder"
+}
+
+# The folder of the node that CONF_DIR describes; what is wrong with the configuration is on standard error.
+node_folder() {
+  (cd "$HOME_DIR" && "$PYTHON" -m iotdb_cluster --folder -c "$CONF_DIR")
+}
+
+# Prints the process that serves from folder $1, if there is one. A number that another process got meanwhile is not it.
+running_pid() {
+  local pid
+  [ -f "$1/node.pid" ] && pid="$(cat "$1/node.pid")" && [ -n "$pid" ] || return 1
+  tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -q 'iotdb_cluster' || return 1
+  echo "$pid"
+}
