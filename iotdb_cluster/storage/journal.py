@@ -234,23 +234,19 @@ class Journal:
             self._begin_segment(SegmentHeader(1, SegmentEnd(), 1))
             return
         path = self._path(newest.header.sequence)
+        if not newest.batches and newest.torn is None:
+            self._writer = _Writer(newest.header, self._disk.append(path), newest.end)
+            return
         if newest.torn is not None:
-            size = self._disk.size(path)
-            _log.warning(
-                "cut_torn_log",
-                file=path,
-                offset=newest.end.length,
-                cut_bytes=size - newest.end.length,
-                found=newest.torn,
-            )
-        # Nothing is ever written where something else may have stood: only a bare header is gone on with.
-        file = self._disk.append(path, truncate_to=newest.end.length)
-        if newest.batches or newest.torn is not None:
-            file.close()
-            state.older[newest.header.sequence] = newest.end.length
-            self._begin_segment(SegmentHeader(newest.header.sequence + 1, newest.end, state.needed_from))
-        else:
-            self._writer = _Writer(newest.header, file, newest.end)
+            cut_bytes = self._disk.size(path) - newest.end.length
+            _log.warning("cut_torn_log", file=path, offset=newest.end.length, cut_bytes=cut_bytes, found=newest.torn)
+        if not newest.ends_in_mark:
+            # Its last batch can be read, but perhaps only from memory: an earlier process may have stopped because the
+            # sync failed, and another sync of the same pages would say that all is well (ATC 2020). So: written anew.
+            self._disk.write_durably(path, self._disk.read(path, 0, newest.end.length))
+        # Nothing is ever written where something else may have stood: a new segment begins.
+        state.older[newest.header.sequence] = newest.end.length
+        self._begin_segment(SegmentHeader(newest.header.sequence + 1, newest.end, state.needed_from))
 
     def _begin_segment(self, header: SegmentHeader) -> None:
         """Make a segment whose header is durable before it has its name."""
