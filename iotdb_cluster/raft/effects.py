@@ -78,6 +78,8 @@ class Refusal(Enum):
     BUSY = "too much waits to be committed"
     CHANGE_PENDING = "another membership change is not committed yet"
     NOT_READY = "no entry of the leader's own term is committed yet"
+    NOT_CAUGHT_UP = "a new voter's log is not level yet"
+    NOT_ALLOWED = "this membership cannot follow the present one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class VoteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class AppendRequest:
-    """AppendEntries: a chain of at least one entry behind `prev`. The interface carries no leader and no commit index."""
+    """AppendEntries: a chain of at least one entry behind `prev`. The interface carries no leader or commit index."""
 
     term: Term
     prev: EntryId
@@ -78,7 +78,10 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswer:
-    """AGREE: the sender is accepted as leader; `last` is then the follower's last entry. Else STALE_TERM or NOT_IN_GROUP."""
+    """AGREE: the sender is accepted as leader; `last` is then the follower's last entry.
+
+    Else STALE_TERM or NOT_IN_GROUP. It also answers `TimeoutNow`, where AGREE means: it campaigns.
+    """
 
     verdict: Verdict
     term: Term
