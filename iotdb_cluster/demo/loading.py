@@ -1,0 +1,117 @@
+"""Loads the sites through the client port, several writers at a time, and goes on by itself when a node is lost.
+
+A writer sends one tablet after the other of a site, and sends a tablet again when it was not acknowledged. That is safe
+here, and only because no time of a station has two values: a tablet that takes effect twice changes nothing.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from iotdb_cluster.cli.csv_file import Rows
+from iotdb_cluster.demo.stations import Site
+from iotdb_cluster.errors import Busy, NoLeader, NotReady, OutcomeUnknown, RequestError
+
+WRITERS = 4
+RETRY_S = 0.02
+GIVE_UP_S = 60.0
+
+
+class Writer(Protocol):
+    """A connection to the cluster that can write; it may choose the node."""
+
+    def write(self, rows: Rows) -> None:
+        """Write a tablet; returns when it is acknowledged, raises `RequestError`."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What happened while loading. Times are monotonic seconds."""
+
+    acknowledged: list[tuple[float, float, str]] = field(default_factory=list)
+    """For each tablet: when it was first sent, when it was acknowledged, and its site."""
+    repeated: int = 0
+
+    def longest_wait_s(self, since: float) -> tuple[float, str]:
+        """The longest that a writer waited for a tablet that was acknowledged after `since`, and its site."""
+        waits = [(end - begin, site) for begin, end, site in self.acknowledged if end >= since]
+        return max(waits, default=(0.0, ""))
+
+    def longest_silence_s(self, since: float, until: float) -> float:
+        """The longest time between `since` and `until` in which nothing at all was acknowledged."""
+        ends = sorted({since, until, *(end for _, end, _ in self.acknowledged if since < end < until)})
+        return max((later - earlier for earlier, later in itertools.pairwise(ends)), default=0.0)
+
+
+class Loader:
+    """Writer threads over all sites; `done` of `total` tablets are acknowledged."""
+
+    def __init__(self, sites: list[Site], connect: Callable[[], Writer]) -> None:
+        self._connect = connect
+        self._guard = threading.Lock()
+        self._queue: SimpleQueue[Site] = SimpleQueue()
+        for site in sites:
+            self._queue.put(site)
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(WRITERS)]
+        self.total = sum(len(site.tablets) for site in sites)
+        self.done = 0
+        self.report = LoadReport()
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to load."""
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for(self, share: float) -> Iterator[int]:
+        """Yield the number of acknowledged tablets, again and again, until that share is; raises a writer's error."""
+        while self.done < share * self.total:
+            if self.error is not None:
+                raise self.error
+            yield self.done
+            time.sleep(0.02)
+        yield self.done
+
+    def join(self) -> None:
+        """Wait for the writers to end; raises the error of one that failed."""
+        for thread in self._threads:
+            thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        writer = self._connect()
+        try:
+            while self.error is None:
+                site = self._queue.get_nowait()
+                for rows in site.tablets:
+                    self._write(writer, rows, site.storage_group)
+        except Empty:
+            return
+        except BaseException as error:  # noqa: BLE001 - whoever joins the threads raises it
+            self.error = error
+        finally:
+            writer.close()
+
+    def _write(self, writer: Writer, rows: Rows, site: str) -> None:
+        begin = time.monotonic()
+        while True:
+            try:
+                writer.write(rows)
+                break
+            except (Busy, NoLeader, NotReady, OutcomeUnknown) as error:
+                if time.monotonic() - begin > GIVE_UP_S:
+                    raise RequestError(f"{site}: not acknowledged within {GIVE_UP_S:.0f} s: {error}") from error
+                with self._guard:
+                    self.report.repeated += 1
+                time.sleep(RETRY_S)
+        with self._guard:
+            self.report.acknowledged.append((begin, time.monotonic(), site))
+            self.done += 1
