@@ -76,7 +76,12 @@ class Endpoint:
     """One service of a node: from a frame to its answer, as the node's own dispatcher does it."""
 
     def __init__(
-        self, actor: Actor, service: str, table: Mapping[str, Callable[..., Any]], codec: Codec, stop: Callable[[Fault], None]
+        self,
+        actor: Actor,
+        service: str,
+        table: Mapping[str, Callable[..., Any]],
+        codec: Codec,
+        stop: Callable[[Fault], None],
     ) -> None:
         self.actor = actor
         self.service = service
@@ -247,5 +252,10 @@ class Connection:
         if self._opened is not None:
             connection = self._opened[1]
             target = self._caller.find(self._host)
-            if target is not None and target.is_alive and target.incarnation == self._opened[0] and not connection.closing:
+            if (
+                target is not None
+                and target.is_alive
+                and target.incarnation == self._opened[0]
+                and not connection.closing
+            ):
                 target.soon(connection.closed)

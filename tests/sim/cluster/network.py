@@ -47,7 +47,9 @@ class Network:
         """False while the link is cut in this direction."""
         return (source, target) not in self.cut
 
-    def send(self, source: Place, target: Place, deliver: Act, *, is_answer: bool = False, can_repeat: bool = True) -> None:
+    def send(
+        self, source: Place, target: Place, deliver: Act, *, is_answer: bool = False, can_repeat: bool = True
+    ) -> None:
         """Bring a message over, or lose it; `deliver` may be called twice, the second time much later."""
         weather, random = self.weather, self.random
         if not self.passes(source, target) or random.random() < (weather.answer_loss if is_answer else weather.loss):
@@ -92,5 +94,3 @@ class Network:
         """Every link works again, at its usual pace."""
         self.cut.clear()
         self.slow.clear()
-
-

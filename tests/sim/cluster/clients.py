@@ -1,0 +1,356 @@
+"""Clients: coroutines on virtual time that write, delete and read through the cluster's own services."""
+
+import struct
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from iotdb_cluster.errors import RemoteFailure, StatusCode, Unreachable
+from iotdb_cluster.members import structs
+from iotdb_cluster.members.convert import node_struct
+from iotdb_cluster.members.pending import Pending
+from iotdb_cluster.types.identity import Node
+from iotdb_cluster.types.schema import DataType
+from iotdb_cluster.wire.batches import decode_batch
+from iotdb_cluster.wire.idl import STRUCTS
+from tests.sim.cluster.calls import Caller, Connection
+from tests.sim.cluster.oracle import Attempt, Fate, Key, Oracle, Reading, Series
+from tests.sim.cluster.scheduler import MS, Act, Scheduler, Task
+from tests.sim.cluster.trace import Trace
+from tests.sim.linearizability import ABSENT
+
+CLIENT_PORT = 55560
+DATA_PORT = 40010
+
+NO_EFFECT = frozenset(
+    {
+        StatusCode.PARTITION_NOT_READY,
+        StatusCode.NO_LEADER,
+        StatusCode.DISK_SPACE_INSUFFICIENT_ERROR,
+        StatusCode.NODE_READ_ONLY,
+    }
+)
+"""Answers that promise that nothing happened; everything but 200, 701 and these is a fault of the cluster."""
+
+TYPES = (DataType.INT64, DataType.DOUBLE, DataType.TEXT)
+
+_OpenSession = STRUCTS["TSOpenSessionReq"].make
+_Insert = STRUCTS["TSInsertReq"].make
+_InsertBatch = STRUCTS["TSBatchInsertionReq"].make
+_InsertRows = STRUCTS["TSInsertInBatchReq"].make
+_Delete = STRUCTS["TSDeleteDataReq"].make
+_Query = STRUCTS["SingleSeriesQueryRequest"].make
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What clients write to: storage groups with one device each, its measurements with their types, and times."""
+
+    storage_groups: tuple[str, ...]
+    measurements: tuple[tuple[str, DataType], ...]
+    times: tuple[int, ...]
+
+    def device(self, storage_group: str) -> str:
+        """The device of a storage group."""
+        return f"{storage_group}.d"
+
+    @property
+    def series(self) -> tuple[tuple[Series, DataType], ...]:
+        """Every series and its type."""
+        return tuple(
+            (f"{self.device(group)}.{name}", data_type)
+            for group in self.storage_groups
+            for name, data_type in self.measurements
+        )
+
+    def storage_group_of(self, series: Series) -> str:
+        """The storage group of a series."""
+        return series.rsplit(".", 2)[0]
+
+
+def value_of(data_type: DataType, number: int) -> object:
+    """The unique value of the cell with this number, as it is read back."""
+    if data_type is DataType.DOUBLE:
+        return number + 0.5
+    return f"v{number}".encode() if data_type is DataType.TEXT else number
+
+
+def text_of(value: object) -> str:
+    """A value as `insert` takes it."""
+    return f"'{value.decode()}'" if isinstance(value, bytes) else str(value)
+
+
+def packed(data_type: DataType, values: Sequence[Any]) -> bytes:
+    """A column as `insertBatch` takes it."""
+    if data_type is DataType.TEXT:
+        return b"".join(struct.pack(">i", len(value)) + value for value in values)
+    return struct.pack(f">{len(values)}{'d' if data_type is DataType.DOUBLE else 'q'}", *values)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What clients share."""
+
+    scheduler: Scheduler
+    trace: Trace
+    oracle: Oracle
+    space: Space
+    fault: Callable[[str], None]
+    """Told of what must never happen."""
+    hosts: Callable[[], Sequence[str]]
+    """Addresses of the nodes, dead or alive."""
+    members: Callable[[str], tuple[Node, Sequence[Node]] | None]
+    """Header and members of the data group that owns a storage group, once anybody knows."""
+    call_timeout_ms: int
+    cells: int = 0
+
+    def next_cell(self) -> int:
+        """A number that names one written value."""
+        self.cells += 1
+        return self.cells
+
+
+class Client:
+    """One client: an actor of its own, with one operation under way at a time."""
+
+    def __init__(self, name: str, around: Surroundings, random: Random, connect: Callable[["Client"], Caller]) -> None:
+        self.place = name
+        self.around = around
+        self.random = random
+        self.caller = connect(self)
+        self.is_stopped = False
+        self._host: str | None = None
+        self._session: tuple[Connection, int] | None = None
+        self._data: dict[str, Connection] = {}
+        self._query_id = 0
+
+    # -- an actor --------------------------------------------------------------------------------------------------
+
+    def soon(self, act: Act) -> None:
+        """Run `act` next."""
+        self.around.scheduler.after(0, act)
+
+    def at_ms(self, at_ms: int, act: Act) -> None:
+        """Run `act` at a millisecond of virtual time."""
+        self.around.scheduler.at(at_ms * MS, act)
+
+    def in_ms(self, delay_ms: int, act: Act) -> None:
+        """Run `act` in so many milliseconds."""
+        self.around.scheduler.after(delay_ms * MS, act)
+
+    def start(self, coroutine: Coroutine[Any, None, Any], on_done: Callable[[Any], None]) -> None:
+        """Run a coroutine of this client."""
+
+        def done(value: Any, error: Exception | None) -> None:
+            if error is not None:
+                raise error
+            on_done(value)
+
+        Task(coroutine, self.soon, self.at_ms, done)
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    async def insert_row(self) -> None:
+        """One row of one device."""
+        group, time = self._storage_group(), self._time()
+        chosen = self._measurements()
+        writes, texts = {}, []
+        for name, data_type in chosen:
+            value = value_of(data_type, self.around.next_cell())
+            writes[f"{self._device(group)}.{name}", time] = value
+            texts.append(text_of(value))
+        names = [name for name, _ in chosen]
+        await self._write(
+            "insert", writes, lambda session: (_Insert(session, self._device(group), names, texts, time),)
+        )
+
+    async def insert_batch(self) -> None:
+        """A tablet; the last of two rows with the same time wins."""
+        group = self._storage_group()
+        chosen = self._measurements()
+        times = [self._time() for _ in range(self.random.randint(1, 4))]
+        writes: dict[Key, object] = {}
+        columns: list[bytes] = []
+        for name, data_type in chosen:
+            values = [value_of(data_type, self.around.next_cell()) for _ in times]
+            columns.append(packed(data_type, values))
+            for time, value in zip(times, values, strict=True):
+                writes[f"{self._device(group)}.{name}", time] = value
+        names, ordinals = [name for name, _ in chosen], [int(data_type) for _, data_type in chosen]
+        packed_times = struct.pack(f">{len(times)}q", *times)
+        await self._write(
+            "insertBatch",
+            writes,
+            lambda session: (
+                _InsertBatch(
+                    session, self._device(group), names, b"".join(columns), packed_times, ordinals, len(times)
+                ),
+            ),
+        )
+
+    async def delete(self) -> None:
+        """Points of one series up to a time."""
+        series, _ = self.random.choice(self.around.space.series)
+        upto = self._time()
+        writes = {(series, time): ABSENT for time in self.around.space.times if time <= upto}
+        await self._write("deleteData", writes, lambda session: (_Delete(session, [series], upto),))
+
+    async def delete_by_pattern(self) -> None:
+        """Points of a measurement in every device up to a time: one delete in each data group that has a match."""
+        name, _ = self.random.choice(self.around.space.measurements)
+        upto = self._time()
+        space = self.around.space
+        writes = {
+            (f"{space.device(group)}.{name}", time): ABSENT
+            for group in space.storage_groups
+            for time in space.times
+            if time <= upto
+        }
+        # Where one group refuses, another one may have deleted already: then nothing is known.
+        await self._write(
+            "deleteData", writes, lambda session: (_Delete(session, [f"root.*.d.{name}"], upto),), is_whole=False
+        )
+
+    async def read_series(self, host: str | None = None, series: Series | None = None) -> Reading | None:
+        """A strong read of one series at a member of its group, or elsewhere; None when it was not answered."""
+        around = self.around
+        chosen = [pair for pair in around.space.series if series is None or pair[0] == series]
+        path, data_type = self.random.choice(chosen)
+        found = around.members(around.space.storage_group_of(path))
+        if found is None:
+            return None
+        header, members = found
+        if host is None:
+            host = self.random.choice([node.ip for node in members])
+        connection = self._data_connection(host)
+        began_us = around.scheduler.now_us
+        self._query_id += 1
+        requester = structs.NodeStruct(ip=self.place, metaPort=1, nodeIdentifier=7, dataPort=1)
+        head = node_struct(header)
+        query = _Query(path, None, self._query_id, requester, None, head, None, int(data_type))
+        values = await self._fetch_all(connection, head, query)
+        if values is None:
+            around.trace.note(self.place, "read failed", host, path)
+            return None
+        await self._call(connection, "endQuery", (head, requester, self._query_id))
+        reading = Reading(self.place, host, path, began_us, around.scheduler.now_us, values)
+        around.trace.note(self.place, "read", host, path, values)
+        fault = around.oracle.saw(reading)
+        if fault is not None:
+            around.fault(fault)
+        return reading
+
+    async def _fetch_all(self, connection: Connection, head: Any, query: Any) -> dict[int, object] | None:
+        reader = await self._call(connection, "querySingleSeries", (query,))
+        if isinstance(reader, Exception):
+            return None
+        values: dict[int, object] = {}
+        while True:
+            batch = await self._call(connection, "fetchSingleSeries", (head, reader))
+            if isinstance(batch, Exception):
+                return None
+            if not batch:
+                return values
+            _, pairs = decode_batch(batch)
+            for time, value in pairs:
+                if values and time <= max(values):
+                    self.around.fault(f"{query.path} reads {time} behind {max(values)}")
+                values[time] = value
+
+    async def make_storage_group(self, storage_group: str) -> bool:
+        """Make a storage group; True when that was acknowledged."""
+        session = await self._open_session()
+        if session is None:
+            return False
+        answer = await self._call(session[0], "setStorageGroup", (session[1], storage_group))
+        return not isinstance(answer, Exception) and answer.statusType.code == StatusCode.SUCCESS_STATUS
+
+    # -- shared ------------------------------------------------------------------------------------------------------
+
+    async def _write(
+        self,
+        method: str,
+        writes: dict[Key, object],
+        arguments: Callable[[int], tuple[Any, ...]],
+        *,
+        is_whole: bool = True,
+    ) -> Attempt | None:
+        session = await self._open_session()
+        if session is None:
+            return None
+        around = self.around
+        connection, session_id = session
+        attempt = around.oracle.begin(self.place, around.scheduler.now_us, writes)
+        around.trace.note(self.place, method, attempt.number, self._host, writes)
+        answer = await self._call(connection, method, arguments(session_id))
+        fate, text = self._fate_of(method, answer)
+        if fate is Fate.REFUSED and not is_whole:
+            fate = Fate.UNKNOWN
+        around.oracle.settle(attempt, fate, around.scheduler.now_us, text)
+        around.trace.note(self.place, method, attempt.number, fate.value, text)
+        if fate is not Fate.ACKED:
+            self._leave()
+        return attempt
+
+    def _fate_of(self, method: str, answer: Any) -> tuple[Fate, str]:
+        if isinstance(answer, Unreachable):
+            return Fate.REFUSED, str(answer)
+        if isinstance(answer, RemoteFailure):
+            self.around.fault(f"{method} was answered by an exception: {answer}")
+        if isinstance(answer, Exception):
+            return Fate.UNKNOWN, str(answer)
+        given = answer.status if method == "insertBatch" else answer
+        code, text = given.statusType.code, given.statusType.message
+        if code == StatusCode.SUCCESS_STATUS:
+            return Fate.ACKED, ""
+        if code == StatusCode.TIME_OUT:
+            return Fate.UNKNOWN, f"{code} {text}"
+        # There may be nothing to delete yet.
+        expected = code in NO_EFFECT or (method == "deleteData" and code == StatusCode.PATH_NOT_EXIST_ERROR)
+        if not expected and code != StatusCode.NOT_LOGIN_ERROR:
+            self.around.fault(f"{method} was answered {code}: {text}")
+        return Fate.REFUSED, f"{code} {text}"
+
+    async def _open_session(self) -> tuple[Connection, int] | None:
+        """The session of this client, on another node now and then."""
+        if self._session is not None and not self._session[0].is_broken and self.random.random() < 0.9:
+            return self._session
+        self._leave()
+        self._host = self.random.choice(list(self.around.hosts()))
+        connection = self.caller.connect(self._host, CLIENT_PORT, "TSIService")
+        answer = await self._call(connection, "openSession", (_OpenSession(0, "root", "root", None),))
+        if isinstance(answer, Exception) or answer.status.statusType.code != StatusCode.SUCCESS_STATUS:
+            return None
+        self._session = connection, answer.sessionId
+        return self._session
+
+    def _leave(self) -> None:
+        if self._session is not None:
+            self._session[0].close()
+            self._session = None
+
+    def _data_connection(self, host: str) -> Connection:
+        connection = self._data.get(host)
+        if connection is None or connection.is_broken:
+            connection = self._data[host] = self.caller.connect(host, DATA_PORT, "DataExtension")
+        return connection
+
+    async def _call(self, connection: Connection, method: str, arguments: tuple[Any, ...]) -> Any:
+        """The result, or the exception."""
+        pending: Pending[Any] = Pending()
+        connection.call(method, arguments, self.around.call_timeout_ms, pending.resolve)
+        return await pending
+
+    def _storage_group(self) -> str:
+        return self.random.choice(self.around.space.storage_groups)
+
+    def _device(self, storage_group: str) -> str:
+        return self.around.space.device(storage_group)
+
+    def _time(self) -> int:
+        return self.random.choice(self.around.space.times)
+
+    def _measurements(self) -> list[tuple[str, DataType]]:
+        known = self.around.space.measurements
+        return self.random.sample(known, self.random.randint(1, len(known)))
