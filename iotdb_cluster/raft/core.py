@@ -125,6 +125,11 @@ class Raft:
         return self._state.commit_index
 
     @property
+    def known_commit_index(self) -> LogIndex:
+        """The highest commit index that this member has heard of in the present term, or has itself."""
+        return max(self.commit_index, self._following.heard_commit)
+
+    @property
     def durable_index(self) -> LogIndex:
         return self._state.durable_index
 
@@ -347,6 +352,8 @@ class Raft:
 
     def _vote_answered(self, peer: NodeId, message: VoteRequest, verdict: Verdict) -> None:
         if self._ballot is not None and message == self._ballot.request:
+            # The request went out when our own vote was durable.
+            self._ballot.note(self._state.me, Verdict.AGREE)
             self._count_vote(peer, verdict)
 
     def _count_vote(self, voter: NodeId, verdict: Verdict) -> None:
