@@ -155,6 +155,22 @@ class Unsupported(RequestError):
     code = StatusCode.UNSUPPORTED_OPERATION
 
 
+class RemoteError(RequestError):
+    """A call that the other side answered with a TApplicationException, whose `type` it keeps.
+
+    Where the message begins with a code (`702 NO_LEADER: ...`), it is passed on as this error's code.
+    """
+
+    def __init__(self, message: str, *, type: int) -> None:
+        number, _, rest = message.partition(" ")
+        name, colon, cause = rest.partition(": ")
+        if colon and number.isascii() and number.isdigit() and StatusCode.__members__.get(name) == int(number):
+            super().__init__(cause, code=StatusCode[name])
+        else:
+            super().__init__(message)
+        self.type = type
+
+
 class Fault(ClusterError):
     """A fault of this node: it stops, or refuses to start, and says how to go on."""
 
