@@ -44,7 +44,7 @@ class Introductions:
 
     def __init__(
         self,
-        me: Node,
+        me: Callable[[], Node],
         settings: Settings,
         seeds: Sequence[tuple[str, int, int]],
         identity: Callable[[], Identity],
@@ -78,7 +78,7 @@ class Introductions:
         start = identity.start
         return {
             "cluster_id": identity.cluster_id,
-            "node": node_struct(self._me),
+            "node": node_struct(self._me()),
             "start_count": start.count,
             "start_random": start.random,
             "recent_starts": [structs.StartId(count=s.count, random=s.random) for s in identity.recent_starts],

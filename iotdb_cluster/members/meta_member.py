@@ -1,7 +1,7 @@
 """The node's member of the meta group: nodes, storage groups and the partition table."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,26 +15,37 @@ from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.transport import Lane
 from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.raft import effects as fx
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import Compact, SnapshotInstalled, SnapshotSent
 from iotdb_cluster.storage.snapshots import MetaSnapshotFile
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
-from iotdb_cluster.types.identity import META_GROUP, LogIndex, Node, NodeId
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, LogIndex, Node, NodeId
 from iotdb_cluster.types.plans import DeleteStorageGroupPlan, PlanKind, SetStorageGroupPlan
 from iotdb_cluster.wire.plans import decode_plan
 
 log = structlog.get_logger()
 
-StateListener = Callable[[MetaState, MetaState], None]
-"""Called in the runtime's thread with the state before and after an entry or a snapshot."""
+
+class MetaListener(Protocol):
+    """Who follows the meta log; called in the runtime's thread."""
+
+    def meta_changed(self, before: MetaState, after: MetaState) -> None:
+        """An entry was applied, or a snapshot installed."""
+
+    def meta_applied(self) -> None:
+        """Everything that was committed in this step is applied."""
+
+    def leads_unfounded(self) -> None:
+        """This node leads the meta group, whose log is empty: the founding entry is its to propose."""
 
 
 class MetaGroupMember(RaftMember):
     """Applies the meta log to a `MetaState`. `state` is a frozen value that any thread may read."""
 
     def __init__(
-        self, context: Context, raft: Raft, state: MetaState, file: MetaSnapshotFile, listener: StateListener
+        self, context: Context, raft: Raft, state: MetaState, file: MetaSnapshotFile, listener: MetaListener
     ) -> None:
         super().__init__(context, META_GROUP, None, raft)
         self.state = state
@@ -64,19 +75,30 @@ class MetaGroupMember(RaftMember):
     def apply_entry(self, entry: Entry) -> Outcome:
         before = self.state
         self.state, outcome = before.apply(entry)
-        self._listener(before, self.state)
+        self._listener.meta_changed(before, self.state)
         return outcome
+
+    def after_apply(self) -> None:
+        self._listener.meta_applied()
+
+    def role_changed(self, change: fx.RoleChanged) -> None:
+        if change.role is fx.Role.LEADER and self.raft.last_id == BEFORE_FIRST:
+            self._listener.leads_unfounded()
+
+    async def catch_up(self, deadline: Deadline) -> None:
+        """Make `state` hold everything that was acknowledged before this call."""
+        await self.wait_applied(await self.read_index(deadline), deadline)
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def after_turn(self, now_ms: int) -> None:
         """Keep the log short: the state is small, so it is written whole."""
         settings = self.context.settings
-        if len(self.raft.log) <= settings.log_keep_entries or self.applied.index <= self.raft.log.snapshot_id.index:
+        if len(self.raft.log) <= settings.log_keep_entries or self.applied.index <= self.raft.log.snapshot.index:
             return
         self._file.save(self.applied, self._image())
         upto = self.applied.index - settings.log_keep_entries // 2
-        self.step(Compact(max(upto, self.raft.log.snapshot_id.index)), now_ms)
+        self.step(Compact(max(upto, self.raft.log.snapshot.index)))
 
     def send_snapshot(self, to: Node, at_least: LogIndex) -> None:
         last, data = self.applied, self._image()
@@ -103,8 +125,8 @@ class MetaGroupMember(RaftMember):
             self._file.save(image.last, data)
             before, self.state = self.state, image.state
             self.snapshot_installed(image.last)
-            self._listener(before, self.state)
-            self.step(SnapshotInstalled(image.last, image.membership), self.context.clock.now_ms())
+            self._listener.meta_changed(before, self.state)
+            self.step(SnapshotInstalled(image.last, image.membership))
             log.info("meta_snapshot_installed", index=image.last.index)
         self.context.runtime.after_sync(lambda: _resolve(installed))
 

@@ -318,6 +318,16 @@ class MetaState:
         return state
 
 
+def nodes_named_by(entry: Entry) -> tuple[Node, ...]:
+    """Nodes whose addresses an entry of the meta log tells, committed or not; none for other entries."""
+    if entry.kind == EntryKind.ADD_NODE:
+        return (_read_all(entry.body, Reader.node),)
+    if entry.kind == EntryKind.MEMBERSHIP and entry.index == 1:
+        _, offset = Membership.decode(entry.body)
+        return Founding.read(Reader(entry.body, offset)).table.nodes
+    return ()
+
+
 def decode_meta_plan(body: bytes) -> Plan:
     """The plan of an entry in the meta log; raises `Unsupported` for one that has no place there."""
     if not body:

@@ -78,6 +78,7 @@ class Planner:
 
     device_schema: Callable[[str], Mapping[str, TimeseriesSchema]]
     holds_storage_group: Callable[[str], bool]
+    matches: Callable[[str], bool]
     storage_group_of: Callable[[str], str | None]
     auto_create: bool
 
@@ -104,6 +105,8 @@ class Planner:
                 self._open_storage_group(plan.path, prepared)
             case DeletePlan() | DeleteTimeseriesPlan():
                 paths.check_pattern(plan.path)
+                if not self.matches(plan.path):
+                    raise PathNotFound(f"{plan.path} matches no series here")
             case SetStorageGroupPlan() | DeleteStorageGroupPlan():
                 raise Unsupported(f"{type(plan).__name__} goes to the meta group, not to a data group")
 

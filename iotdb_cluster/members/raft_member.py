@@ -45,7 +45,7 @@ class RaftMember(ABC):
         self.group = group
         self.header = header
         self.raft = raft
-        self.applied = raft.log.snapshot_id
+        self.applied = raft.log.snapshot
         self.port = Port.META if group == META_GROUP else Port.DATA
         self._waiting = WaitingProposals()
         self._reads = WaitingReads()
@@ -76,10 +76,14 @@ class RaftMember(ABC):
     def next_deadline_ms(self) -> int:
         return self.raft.next_deadline_ms
 
-    def step(self, event: Event, now_ms: int) -> None:
+    def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """Step the core and carry out what it asks for, in its order."""
-        for effect in self.raft.step(event, now_ms):
+        for effect in self.raft.step_all(events, now_ms):
             self._carry_out(effect)
+
+    def step(self, event: Event) -> None:
+        """Step one event now; only in the runtime's thread."""
+        self.step_all((event,), self.context.clock.now_ms())
 
     def _carry_out(self, effect: fx.Effect) -> None:
         runtime = self.context.runtime
@@ -103,6 +107,8 @@ class RaftMember(ABC):
                 runtime.entries_saved(self.group, effect.entries[-1].id)
             case fx.SaveHardState():
                 runtime.journal.save_hard_state(self.group, effect.hard_state)
+                # A candidate's own vote counts when it is durable, so it wants to hear of it.
+                runtime.entries_saved(self.group, self.raft.last_id)
             case fx.SaveSnapshotPoint():
                 runtime.journal.save_snapshot_point(self.group, effect.last, effect.membership, effect.drop_log)
             case fx.Accepted():
@@ -129,7 +135,8 @@ class RaftMember(ABC):
     def _apply(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             outcome = self.apply_entry(entry)
-            self.applied = entry.id
+            # What is replayed behind a restart is in the files already, which reach further.
+            self.applied = max(self.applied, entry.id)
             self._waiting.applied(entry, outcome)
         self._reads.applied(self.applied.index)
         self.after_apply()

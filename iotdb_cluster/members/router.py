@@ -112,7 +112,7 @@ class Router:
     async def _create_storage_group(self, path: str, deadline: Deadline) -> str:
         if not self._context.settings.enable_auto_create_schema:
             raise PathNotFound(f"{path} does not exist and enable_auto_create_schema is off")
-        nodes = paths.split(path)
+        nodes = paths.nodes_of(path)
         if len(nodes) < 2:
             raise PathIllegal(f"{path} has no node below root to make a storage group of")
         storage_group = ".".join(nodes[:2])
@@ -122,7 +122,9 @@ class Router:
     async def _everywhere(self, pattern: str, plan: bytes, deadline: Deadline) -> None:
         """A plan over a pattern goes to every group with a storage group that can hold a match."""
         state = self.ready_state()
-        groups = sorted({self.group_of_storage_group(sg) for sg in state.storage_groups if paths.overlaps(pattern, sg)})
+        matched = paths.Pattern.parse(pattern)
+        found = [each for each in state.storage_groups if matched.may_match_below(paths.nodes_of(each))]
+        groups = sorted({self.group_of_storage_group(each) for each in found})
         if not groups:
             raise PathNotFound(f"{pattern} matches no storage group")
         faults: list[RequestError] = []

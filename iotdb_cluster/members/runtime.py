@@ -5,7 +5,7 @@ only then lets go of what stands on that write (DESIGN 3.1, 9). The runtime owns
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from iotdb_cluster.errors import UnknownGroup
@@ -28,7 +28,7 @@ class Steppable(Protocol):
     def next_deadline_ms(self) -> int:
         """When it wants a `Tick` at the latest."""
 
-    def step(self, event: Event, now_ms: int) -> None:
+    def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """Step the core and carry its effects out, those that wait for a sync by `Runtime.after_sync`."""
 
     def after_turn(self, now_ms: int) -> None:
@@ -102,17 +102,20 @@ class Runtime:
         self._take(now_ms)
         for member in self.members():
             if member.next_deadline_ms <= now_ms:
-                member.step(Tick(), now_ms)
+                member.step_all((Tick(),), now_ms)
         self._sync(now_ms)
         for member in self.members():
             member.after_turn(now_ms)
         self._sync(now_ms)
-        if self._inbox:
+        more_to_tidy = self.journal.maintain()
+        if self._inbox or more_to_tidy:
             return 0
         now_ms = self._clock.now_ms()
         return max(0, min((member.next_deadline_ms for member in self._members.values()), default=now_ms + IDLE_MS) - now_ms)
 
     def _take(self, now_ms: int) -> None:
+        """Step everything that waits, group by group: what it saves and sends goes out together."""
+        events: dict[GroupId, list[Event]] = {}
         batches: dict[GroupId, ProposalBatch] = {}
         for _ in range(min(len(self._inbox), self._turn_max_events)):
             item = self._inbox.popleft()
@@ -120,17 +123,19 @@ class Runtime:
                 item()
                 continue
             group, what = item
-            member = self._members.get(group)
             if isinstance(what, Proposal):
                 batches.setdefault(group, ProposalBatch()).proposals.append(what)
-            elif member is not None:
-                member.step(what, now_ms)
-        for group, batch in batches.items():
-            member = self._members.get(group)
-            if member is None:
-                batch.fail(unknown_group(group))
             else:
-                member.step(Propose(batch, batch.payloads()), now_ms)
+                events.setdefault(group, []).append(what)
+        for group, batch in batches.items():
+            if group in self._members:
+                events.setdefault(group, []).append(Propose(batch, batch.payloads()))
+            else:
+                batch.fail(unknown_group(group))
+        for group, waiting in events.items():
+            member = self._members.get(group)
+            if member is not None:
+                member.step_all(waiting, now_ms)
 
     def _sync(self, now_ms: int) -> None:
         while self.journal.unsynced_bytes or self._after_sync:
@@ -143,7 +148,7 @@ class Runtime:
             for group in sorted(saved):
                 member = self._members.get(group)
                 if member is not None:
-                    member.step(Persisted(saved[group]), now_ms)
+                    member.step_all((Persisted(saved[group]),), now_ms)
 
 
 def unknown_group(group: GroupId) -> UnknownGroup:

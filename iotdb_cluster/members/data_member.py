@@ -1,0 +1,204 @@
+"""A member of a data group: its log applied to a store of time series."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
+
+import structlog
+
+from iotdb_cluster.errors import DiskNearlyFull, Fault, PathNotFound, RequestError, StorageGroupUnknown
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
+from iotdb_cluster.members.planning import Planner
+from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.raft.core import Raft
+from iotdb_cluster.raft.events import Compact
+from iotdb_cluster.timeseries.store import GroupStore, Job
+from iotdb_cluster.types.entries import Entry, EntryKind
+from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId
+from iotdb_cluster.types.plans import Plan, PlanKind
+from iotdb_cluster.wire.plans import decode_plan
+
+log = structlog.get_logger()
+
+MIB = 1024 * 1024
+DISK_CHECK_MS = 1_000
+
+
+class DataGroupMember(RaftMember):
+    """Proposes plans, applies them to `store`, seals it, and shortens the log behind what is sealed."""
+
+    def __init__(
+        self,
+        context: Context,
+        header: Node,
+        raft: Raft,
+        store: GroupStore,
+        storage_group_of: Callable[[str], str | None],
+        meta_catch_up: Callable[[Deadline], Awaitable[None]],
+        sender: SnapshotSender,
+        receiver: SnapshotReceiver,
+    ) -> None:
+        super().__init__(context, GroupId(header.identifier), header, raft)
+        self.store = store
+        self.applied = max(self.applied, store.covered)
+        self._planner = Planner(
+            device_schema=store.device_schema,
+            holds_storage_group=lambda path: path in store.storage_groups(),
+            matches=lambda pattern: bool(store.series(pattern)),
+            storage_group_of=storage_group_of,
+            auto_create=context.settings.enable_auto_create_schema,
+        )
+        self._storage_group_of = storage_group_of
+        self._meta_catch_up = meta_catch_up
+        self._sender = sender
+        self._receiver = receiver
+        self._job: Job | None = None
+        self._seal_wanted = False
+        self._free_bytes = 0
+        self._free_checked_at_ms: int | None = None
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Who is thought to lead."""
+        return self.raft.leader
+
+    # -- plans ---------------------------------------------------------------------------------------------------------
+
+    async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        """Propose plans here, each behind the entries it needs, and return an outcome for each.
+
+        Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
+        """
+        self._check_disk(plans)
+        prepared = self._planner.prepare(plans)
+        if any(isinstance(position, StorageGroupUnknown | PathNotFound) for position in prepared.own):
+            # This member may be behind: the node that routed the plan may know the storage group already, and a new
+            # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
+            await self._meta_catch_up(deadline)
+            await self.wait_applied(await self.local_read_index(deadline), deadline)
+            prepared = self._planner.prepare(plans)
+        if not prepared.payloads:
+            return [position for position in prepared.own if not isinstance(position, int)]
+        outcomes = await self.propose(prepared.payloads, deadline, prepared.plans)
+        return [outcomes[position] if isinstance(position, int) else position for position in prepared.own]
+
+    def apply_entry(self, entry: Entry) -> Outcome:
+        if entry.index <= self.store.covered.index:
+            return None  # replayed: the files hold it
+        try:
+            if entry.kind == EntryKind.PHYSICAL_PLAN:
+                plan = self._waiting.plan_of(entry)
+                self.store.apply(entry.id, decode_plan(entry.body) if plan is None else cast(Plan, plan))
+            elif entry.kind == EntryKind.CLOSE_FILE:
+                self._seal_wanted = True
+        except RequestError as outcome:
+            return outcome
+        return None
+
+    def _check_disk(self, plans: Sequence[bytes]) -> None:
+        """Refuse what makes the disk fuller while it is nearly full; deletes go on."""
+        now_ms = self.context.clock.now_ms()
+        if self._free_checked_at_ms is None or now_ms - self._free_checked_at_ms >= DISK_CHECK_MS:
+            self._free_bytes = self.context.disk.free_bytes()
+            self._free_checked_at_ms = now_ms
+        reserve_mb = self.context.settings.disk_reserve_mb
+        if self._free_bytes < reserve_mb * MIB and not all(plan[:1] in _DELETES for plan in plans):
+            raise DiskNearlyFull(f"{self._free_bytes // MIB} MB are free, disk_reserve_mb is {reserve_mb}: make room")
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    async def catch_up(self, deadline: Deadline, consistency: str | None = None) -> None:
+        """Make a local read as fresh as `consistency` says: `strong` is linearizable, `mid` lags a little, `weak` may lag."""
+        level = consistency or self.context.settings.read_consistency
+        if not self.raft.has_heard_leader:
+            # After a start a node serves nothing of a group before it heard of a leader there (DESIGN 3, "Starts").
+            level = "strong"
+        if level == "weak":
+            return
+        if level == "mid":
+            lag = self.raft.known_commit_index - self.applied.index
+            if lag <= self.context.settings.mid_lag_max_entries:
+                return
+        await self.wait_applied(await self.read_index(deadline), deadline)
+
+    # -- sealing and the length of the log -------------------------------------------------------------------------------
+
+    def after_turn(self, now_ms: int) -> None:
+        if self._job is not None:
+            return
+        settings = self.context.settings
+        log_bytes = self.raft.log.bytes_behind(self.store.covered.index)
+        too_long = self.applied.index - self.store.covered.index >= settings.log_keep_entries
+        if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal:
+            self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
+            self._seal_wanted = False
+        else:
+            compaction = self.store.begin_compaction()
+            if compaction is not None:
+                self._begin(compaction)
+
+    def seal_soon(self) -> None:
+        """Seal after this turn, whatever the limits say."""
+        self.context.runtime.call_soon(self._want_seal)
+
+    def _want_seal(self) -> None:
+        self._seal_wanted = True
+
+    def _begin(self, job: Job) -> None:
+        self._job = job
+
+        def work() -> None:
+            try:
+                job.run()
+            except Fault as fault:
+                self.context.runtime.call_soon(raiser(fault))
+            else:
+                self.context.runtime.call_soon(lambda: self._finish(job))
+
+        self.context.submit(work)
+
+    def _finish(self, job: Job) -> None:
+        self._job = None
+        job.finish()
+        self._shorten_log()
+        self._sender.sealed(self)
+
+    def _shorten_log(self) -> None:
+        """Forget what the files cover, but keep a part of it for followers that are a little behind."""
+        settings = self.context.settings
+        covered = self.store.covered.index
+        keep = settings.log_keep_entries // 2
+        upto = min(covered, self.raft.log.last_index - keep)
+        while_bytes = settings.log_keep_mb * MIB // 2
+        if self.raft.log.bytes_behind(max(upto, self.raft.log.snapshot.index)) > while_bytes:
+            upto = covered
+        if upto > self.raft.log.snapshot.index:
+            self.step(Compact(upto))
+
+    def _context_bytes(self) -> bytes:
+        membership = self.raft.log.membership_at(self.applied.index)
+        assert membership is not None, "a data group has a membership from its founding on"
+        return membership.encode()
+
+    # -- snapshots -------------------------------------------------------------------------------------------------------
+
+    def send_snapshot(self, to: Node, at_least: LogIndex) -> None:
+        self._sender.send(self, to, at_least)
+
+    async def receive_snapshot(self, data: bytes) -> None:
+        """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
+        await self._receiver.receive(self, data)
+
+
+def raiser(fault: Fault) -> Callable[[], None]:
+    """Work for the runtime's thread that stops the node by a fault of another thread."""
+
+    def act() -> None:
+        raise fault
+
+    return act
+
+
+_DELETES = frozenset({bytes((PlanKind.DELETE,)), bytes((PlanKind.DELETE_TIMESERIES,))})

@@ -1,0 +1,279 @@
+"""One node without its sockets: identity, log, groups, services, and its life from the first boot on (DESIGN 3, 9).
+
+A server gives it threads, sockets and a real disk; the simulator gives it virtual ones. `open` reads the disk, `turn` is
+called again and again by one thread, `live` is driven once by another.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from iotdb_cluster.errors import RequestError, StartRefused
+from iotdb_cluster.members.clock import Clock, Deadline
+from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.data_member import DataGroupMember
+from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
+from iotdb_cluster.members.founding import Founders
+from iotdb_cluster.members.groups import GroupMaker, nodes_in_log
+from iotdb_cluster.members.introductions import Introductions
+from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.meta_state import Founding, MetaState, started_payload
+from iotdb_cluster.members.offered_files import OfferedFiles
+from iotdb_cluster.members.pending import pause
+from iotdb_cluster.members.readers import Readers
+from iotdb_cluster.members.reporting import node_report
+from iotdb_cluster.members.router import Executor, Router
+from iotdb_cluster.members.runtime import Runtime
+from iotdb_cluster.members.transport import Transport
+from iotdb_cluster.members.waiting import Proposal
+from iotdb_cluster.partition.slots import HASH_SEED, SLOT_COUNT
+from iotdb_cluster.partition.table import PartitionTable, founding_membership
+from iotdb_cluster.raft.events import ContextChanged
+from iotdb_cluster.settings import Settings
+from iotdb_cluster.storage.group_log import RecoveredGroup
+from iotdb_cluster.storage.identity import Identity, IdentityStore, LocalAddress, Tombstone
+from iotdb_cluster.storage.journal import Journal
+from iotdb_cluster.storage.settings import JournalSettings
+from iotdb_cluster.types.disk import Disk
+from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId, Node, NodeId
+from iotdb_cluster.types.plans import PlanKind
+from iotdb_cluster.types.report import Report
+
+log = structlog.get_logger()
+
+MIB = 1024 * 1024
+MAX_IDENTIFIER = 2**31 - 1
+ASK_AGAIN_MS = 500
+"""Pause of a node that waits for others at its start."""
+
+
+class ClusterNode:
+    """Everything of a node that does not depend on what carries its calls and its time."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        disk: Disk,
+        clock: Clock,
+        transport: Transport,
+        draw: Callable[[int, int], int],
+        submit: Callable[[Callable[[], None]], None],
+        wake: Callable[[], None],
+        removed: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._removed = removed
+        self._identity = IdentityStore(disk)
+        journal = Journal(disk, settings=JournalSettings(segment_max_bytes=settings.segment_max_mb * MIB))
+        runtime = Runtime(clock=clock, journal=journal, wake=wake)
+        nobody = Node(settings.local_ip, settings.local_meta_port, NodeId(0), settings.local_data_port)
+        self.context = Context(
+            nobody, settings, clock, runtime, transport, disk, self, draw, submit
+        )
+        self.meta: MetaGroupMember | None = None
+        self.router = Router(self.context, lambda: self.state, self._executor)
+        self.offered_files = OfferedFiles(disk)
+        self.readers = Readers(clock, max_count=settings.read_open_max_count, idle_ms=lambda: settings.reader_idle_ms)
+        seeds = [(seed.ip, seed.meta_port, seed.data_port) for seed in settings.seeds]
+        self.introductions = Introductions(
+            lambda: self.me, settings, seeds, lambda: self._identity.current, lambda: self.state
+        )
+        self._data: dict[GroupId, DataGroupMember] = {}
+        self._hints: dict[NodeId, Node] = {}
+        self._recovered: dict[GroupId, RecoveredGroup] = {}
+
+    # -- what services see -------------------------------------------------------------------------------------------
+
+    @property
+    def me(self) -> Node:
+        return self.context.me
+
+    @property
+    def identity(self) -> Identity:
+        """Who this node is, as its folder says."""
+        return self._identity.current
+
+    @property
+    def state(self) -> MetaState:
+        return MetaState() if self.meta is None else self.meta.state
+
+    @property
+    def data_members(self) -> Sequence[DataGroupMember]:
+        """The data groups this node is in, by header."""
+        return [self._data[group] for group in sorted(self._data)]
+
+    def data(self, group: GroupId) -> DataGroupMember | None:
+        return self._data.get(group)
+
+    def find(self, identifier: NodeId) -> Node | None:
+        return self.state.node(identifier) or self._hints.get(identifier)
+
+    def report(self) -> Report:
+        return node_report(self)
+
+    def _executor(self, group: GroupId) -> Executor | None:
+        return self.meta if group == META_GROUP else self._data.get(group)
+
+    # -- the start -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Read the folder and make its groups; raises `StartRefused` or `Corruption`."""
+        address = LocalAddress(
+            self._settings.local_ip,
+            self._settings.local_meta_port,
+            self._settings.local_data_port,
+            self._settings.local_client_port,
+        )
+        identity = self._identity.load() or self._identity.create(self._new_identifier(), address)
+        if identity.cluster_id is not None:
+            self._check_address(identity.address, address)
+        identity = self._identity.record_start(self.context.draw(0, MAX_IDENTIFIER), address)
+        self._become(identity.identifier)
+        self._recovered = self.context.runtime.journal.recover()
+        meta = self._recovered.get(META_GROUP)
+        if identity.cluster_id is not None or (meta is not None and meta.entries):
+            if meta is None:
+                raise StartRefused("the log of this folder is missing: 'iotdb-cluster check DIR' shows what is there")
+            self._hints.update({node.identifier: node for node in nodes_in_log(meta)})
+            self._set_meta(self._maker().meta(meta, frozenset(self._hints), founded=identity.cluster_id is not None))
+        for group in sorted(self._recovered):
+            if group != META_GROUP and self._recovered[group].present:
+                header = self.find(NodeId(group)) or Node("", 0, NodeId(group), 0)
+                self._add(self._maker().recovered_data_group(header, self._recovered[group]))
+        log.info("node_opened", node=str(self.me), groups=len(self._data), blind=identity.cluster_id is None)
+
+    def turn(self) -> int:
+        """One turn of the runtime; the milliseconds until the next one is due."""
+        return self.context.runtime.turn()
+
+    async def live(self) -> None:
+        """Find the cluster, or found it with the other seed nodes; then make this start known. Returns after that."""
+        if not self.state.is_founded and self.identity.cluster_id is None:
+            await Founders(self).meet()
+        await self._announce_start()
+
+    def close(self) -> None:
+        """Sync what waits and close the log; what is not sealed is in it."""
+        self.context.runtime.journal.close()
+
+    def _check_address(self, known: LocalAddress, given: LocalAddress) -> None:
+        if (known.ip, known.meta_port, known.data_port) != (given.ip, given.meta_port, given.data_port):
+            raise StartRefused(
+                f"this folder's node is {known.ip}:{known.meta_port}:{known.data_port} in its cluster, the settings say "
+                f"{given.ip}:{given.meta_port}:{given.data_port}: change local_ip and the ports back, or data_dir"
+            )
+
+    def _new_identifier(self) -> NodeId:
+        return NodeId(self.context.draw(1, MAX_IDENTIFIER))
+
+    def _become(self, identifier: NodeId) -> None:
+        self.context = replace(self.context, me=replace(self.context.me, identifier=identifier))
+        self.router = Router(self.context, lambda: self.state, self._executor)
+
+    def _maker(self) -> GroupMaker:
+        sender = SnapshotSender(self.context, self.offered_files)
+        receiver = SnapshotReceiver(self.context, self.readers)
+        return GroupMaker(
+            self.context, self, lambda path: self.state.storage_group_of(path), self._meta_catch_up, sender, receiver
+        )
+
+    def _set_meta(self, member: MetaGroupMember) -> None:
+        self.meta = member
+        self.context.runtime.add(member)
+
+    def _add(self, member: DataGroupMember) -> None:
+        self._data[member.group] = member
+        self.context.runtime.add(member)
+
+    async def _meta_catch_up(self, deadline: Deadline) -> None:
+        if self.meta is not None:
+            await self.meta.catch_up(deadline)
+
+    # -- the first boot --------------------------------------------------------------------------------------------------
+
+    def meet(self, founders: Sequence[Node]) -> None:
+        """All seed nodes are known: take part in founding the cluster with them. In the runtime's thread.
+
+        When one of them has taken another identifier since, the member is made anew; its term, vote and log stay.
+        """
+        if self.state.is_founded:
+            return
+        self._hints = {node.identifier: node for node in founders}
+        identifiers = frozenset(self._hints)
+        recovered = self._recovered.get(META_GROUP)
+        if self.meta is not None:
+            raft = self.meta.raft
+            recovered = RecoveredGroup(
+                True, raft.hard_state, raft.log.snapshot, None, raft.log.entries(1, raft.log.last_index), None
+            )
+        self._set_meta(self._maker().meta(recovered, identifiers, founded=False))
+        log.info("seed_nodes_met", nodes=[str(node) for node in founders])
+
+    def regenerate_identifier(self) -> None:
+        """Take a new identifier; nobody may count on the old one yet, so only before the seed nodes have met."""
+        if self.meta is None and self.identity.cluster_id is None:
+            self._become(self._identity.change_identifier(self._new_identifier()).identifier)
+            log.warning("identifier_changed", node=str(self.me))
+
+    def leads_unfounded(self) -> None:
+        cluster_id = bytes(self.context.draw(0, 255) for _ in range(16))
+        table = PartitionTable.initial(
+            self._hints.values(), replica_num=self._settings.replica_num, slot_count=SLOT_COUNT
+        )
+        founding = Founding(cluster_id, HASH_SEED, table)
+        self.context.runtime.propose(META_GROUP, Proposal((founding.payload(),), (None,)))
+
+    # -- following the meta log ------------------------------------------------------------------------------------------
+
+    def meta_changed(self, before: MetaState, after: MetaState) -> None:
+        if not before.is_founded and after.is_founded:
+            self._identity.found(after.cluster_id)
+            log.info("cluster_known", cluster_id=after.cluster_id.hex(), nodes=len(after.nodes))
+        if after.table is not None and before.table is None:
+            self._found_data_groups(after.table)
+        start = after.start_of(self.me.identifier)
+        if start is not None and start != before.start_of(self.me.identifier):
+            self._identity.acknowledge_start(start)
+
+    def meta_applied(self) -> None:
+        assert self.meta is not None
+        raft, state = self.meta.raft, self.meta.state
+        applied = EntryId(self.meta.applied.term, self.meta.applied.index)
+        changed = ContextChanged(raft.last_id, applied, state.tombstones)
+        for member in self.data_members:
+            self.context.runtime.post(member.group, changed)
+
+    def _found_data_groups(self, table: PartitionTable) -> None:
+        """Every member derives the same first membership of a group from the entry that creates it (DESIGN 5.1)."""
+        for header in table.groups_with(self.me.identifier):
+            if GroupId(header) not in self._data:
+                membership = founding_membership(table, header)
+                self._add(self._maker().founded_data_group(table.node(header), membership))
+
+    def exiled(self, meta_index: int) -> None:
+        self.context.runtime.call_soon(lambda: self._bury(meta_index))
+
+    def _bury(self, meta_index: int) -> None:
+        why = "the cluster removed this node"
+        self._identity.bury(Tombstone(why, self.context.clock.wall_ms(), meta_index))
+        self._removed(f"{why} (meta log index {meta_index}); its data stays in {self._settings.data_dir}")
+
+    # -- starts ----------------------------------------------------------------------------------------------------------
+
+    async def _announce_start(self) -> None:
+        """Make this start known by the meta log, so that an old copy of this folder is told apart for ever."""
+        clock = self.context.clock
+        start = self.identity.start
+        plan = bytes((PlanKind.NODE_STARTED,)) + started_payload(self.me.identifier, start).body
+        while self.state.start_of(self.me.identifier) != start:
+            try:
+                deadline = Deadline.after(clock, self._settings.connection_time_out_ms)
+                (outcome,) = await self.router.execute_in(META_GROUP, (plan,), deadline)
+            except RequestError as error:
+                log.info("start_not_announced_yet", reason=str(error))
+            else:
+                if outcome is not None:
+                    log.warning("start_not_accepted", reason=str(outcome))
+            await pause(Deadline.after(clock, ASK_AGAIN_MS))

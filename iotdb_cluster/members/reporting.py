@@ -1,0 +1,78 @@
+"""What a node says of itself for `iotdb-cluster status`."""
+
+import os
+from typing import Protocol
+
+from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.data_member import DataGroupMember
+from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.storage.identity import Identity
+from iotdb_cluster.types.identity import META_GROUP, Node, NodeId
+from iotdb_cluster.types.report import GroupReport, Report
+from iotdb_cluster.version import VERSION
+
+
+class Reported(Protocol):
+    """The node as far as its report goes."""
+
+    context: Context
+    meta: MetaGroupMember | None
+
+    @property
+    def me(self) -> Node:
+        """This node."""
+
+    @property
+    def identity(self) -> Identity:
+        """What its folder says."""
+
+    @property
+    def state(self) -> MetaState:
+        """The meta group's state as applied here."""
+
+    @property
+    def data_members(self) -> "list[DataGroupMember]":
+        """The data groups it is in."""
+
+
+def node_report(node: Reported) -> Report:
+    """What this node knows; a snapshot of values that go on changing."""
+    state, table = node.state, node.state.table
+    members: list[RaftMember] = ([node.meta] if node.meta else []) + list(node.data_members)
+    storage_groups: dict[str, NodeId] = {}
+    if table is not None:
+        storage_groups = {path: table.header_of(slot_of(path, table.slot_count)) for path in state.storage_groups}
+    return Report(
+        node=node.me,
+        client_port=node.context.settings.local_client_port,
+        pid=os.getpid(),
+        blind=table is None,
+        version=VERSION,
+        cluster_name=node.context.settings.cluster_name,
+        cluster_id=None if table is None else state.cluster_id.hex(),
+        table_version=None if table is None else table.meta_index,
+        members=state.nodes,
+        groups=tuple(_group_report(member) for member in members),
+        slots={} if table is None else {header: len(table.slots_of(header)) for header in table.headers},
+        storage_groups=storage_groups,
+    )
+
+
+def _group_report(member: RaftMember) -> GroupReport:
+    raft = member.raft
+    membership = raft.membership
+    voters = tuple(sorted(membership.voters)) if membership else ()
+    is_learner = membership is not None and raft.me not in membership.all_voters
+    return GroupReport(
+        header=None if member.group == META_GROUP else NodeId(member.group),
+        role="learner" if is_learner else raft.role.value,
+        leader=raft.leader,
+        term=raft.term,
+        commit_index=raft.commit_index,
+        last_applied=member.applied.index,
+        last_index=raft.last_id.index,
+        members=voters,
+    )

@@ -1,0 +1,13 @@
+"""The version of this release, as it is installed."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def _installed_version() -> str:
+    try:
+        return version("iotdb-cluster")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
+
+
+VERSION = _installed_version()
