@@ -4,7 +4,7 @@ import socket
 import struct
 import time
 
-from iotdb_cluster.client.socket_options import set_timeout, tune
+from iotdb_cluster.client.socket_options import set_timeout, shut_down, tune
 from iotdb_cluster.errors import OutcomeUnknown, Unreachable
 
 FIRST_READ_BYTES = 16 * 1024
@@ -108,6 +108,10 @@ class Channel:
         except OSError as error:
             raise self._broken(f"ended the connection before its answer: {error.strerror or error}") from error
         return b"".join(parts)
+
+    def interrupt(self) -> None:
+        """Let a blocked send or receive fail at once; from any thread."""
+        shut_down(self._socket)
 
     def close(self) -> None:
         """Close it; a second time does nothing."""

@@ -60,7 +60,8 @@ def unexpected_fault(fault: Fault) -> None:
 
 def threads_of(server: ThriftServer) -> list[threading.Thread]:
     """The server's threads for connections that are still alive."""
-    return [t for t in threading.enumerate() if t.name.startswith(f"{SERVICE}-") and t.name != f"{SERVICE}-listener"]
+    listener = f"{server._service}-listener"
+    return [t for t in threading.enumerate() if t.name.startswith(f"{server._service}-") and t.name != listener]
 
 
 class RawCaller:

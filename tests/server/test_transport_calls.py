@@ -140,23 +140,31 @@ def test_a_fault_is_told_to_the_node_and_to_the_caller_and_ends_the_connection()
     assert [Corruption] == [type(fault) for fault in faults]
 
 
-def test_what_a_handler_keeps_with_a_connection_lasts_as_long_as_it_and_is_told_of_its_end() -> None:
-    ended: list[list[int]] = []
+def test_what_a_handler_keeps_for_a_connection_can_go_when_it_ends() -> None:
+    kept: dict[int, list[int]] = {}
     has_ended = threading.Event()
 
+    def forget(connection: Any) -> None:
+        del kept[connection.id]
+
     def remember(number: int, connection: Any) -> int:
-        if not connection.session_ids:
-            connection.add_close_callback(lambda c: ended.append(list(c.session_ids)))
-            connection.add_close_callback(lambda c: 1 / 0)
-            connection.add_close_callback(lambda c: has_ended.set())
-        connection.session_ids.append(number)
-        return len(connection.session_ids)
+        kept.setdefault(connection.id, []).append(number)
+        connection.add_close_callback(forget)
+        connection.add_close_callback(breaks)
+        connection.add_close_callback(ended)
+        return len(kept[connection.id])
+
+    def breaks(connection: Any) -> None:
+        raise ZeroDivisionError
+
+    def ended(connection: Any) -> None:
+        has_ended.set()
 
     with serving({ECHO: remember}) as server, RawCaller(server) as caller, RawCaller(server) as other:
         assert [1, 2, 1] == [caller.call(10), caller.call(20), other.call(30)]
         caller.socket.close()
         assert has_ended.wait(10)
-        assert [[10, 20]] == ended
+        assert [[30]] == list(kept.values())
 
 
 def test_an_ipv6_address_serves_as_well() -> None:

@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -28,17 +27,7 @@ class Connection:
     Everything but `end` belongs to the connection's own thread.
     """
 
-    __slots__ = (
-        "_dispatcher",
-        "_limits",
-        "_on_close",
-        "_socket",
-        "closing",
-        "id",
-        "peer",
-        "peer_identity",
-        "session_ids",
-    )
+    __slots__ = ("_dispatcher", "_limits", "_on_close", "_socket", "closing", "id", "peer", "peer_identity")
 
     def __init__(
         self, number: int, sock: socket.socket, peer: str, dispatcher: Dispatcher, limits: TransportLimits
@@ -47,10 +36,8 @@ class Connection:
         """Unique in the server."""
         self.peer = peer
         """Address and port of the caller, for messages."""
-        self.session_ids: list[int] = []
-        """Sessions opened on this connection that are still open, oldest first."""
-        self.peer_identity: Any = None
-        """What the `hello` on this connection proved about the caller; None before, and for a plain client."""
+        self.peer_identity: object = None
+        """What a `hello` on this connection proved about the caller; None before, and for a plain client."""
         self.closing = False
         self._socket = sock
         self._dispatcher = dispatcher
@@ -58,8 +45,9 @@ class Connection:
         self._on_close: list[Callable[[Connection], None]] = []
 
     def add_close_callback(self, callback: "Callable[[Connection], None]") -> None:
-        """Call `callback(connection)` in the connection's thread when it ends, however it does."""
-        self._on_close.append(callback)
+        """Call `callback(connection)` once in the connection's thread when it ends, however often it was added."""
+        if callback not in self._on_close:
+            self._on_close.append(callback)
 
     def end(self, *, at_once: bool) -> None:
         """Read no further call; `at_once` also cuts the answer that is being written. From any thread."""

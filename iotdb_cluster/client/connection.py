@@ -1,0 +1,75 @@
+"""Calls to one service of one node over one connection."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from iotdb_cluster.client.channel import Channel
+from iotdb_cluster.errors import MalformedInput, OutcomeUnknown
+from iotdb_cluster.wire.codec import Codec
+from iotdb_cluster.wire.header import Protocol
+
+CONNECT_TIMEOUT_MS = 5_000
+
+
+class ThriftClient:
+    """A connection that carries one call at a time, each with a sequence number that its answer must repeat.
+
+    After any error but a `RemoteError` it is closed: a late answer could otherwise be taken for the next one's. Used
+    by one thread at a time. Raises `Unreachable` (nothing took effect), `OutcomeUnknown`, or `RemoteError` for what
+    the other side answered.
+    """
+
+    __slots__ = ("_channel", "_codec", "_seqid", "_service", "protocol")
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        service: str,
+        codec: Codec,
+        *,
+        connect_timeout_ms: int = CONNECT_TIMEOUT_MS,
+        protocol: Protocol = Protocol.BINARY,
+    ) -> None:
+        self._channel = Channel(address, connect_timeout_ms, frame_max_bytes=codec.limits.frame_bytes)
+        self._codec = codec
+        self._service = service
+        self._seqid = 0
+        self.protocol = protocol
+
+    @property
+    def name(self) -> str:
+        """Host and port of the other side."""
+        return self._channel.name
+
+    @property
+    def is_usable(self) -> bool:
+        """False when it was closed here or, as far as one can see without asking, there."""
+        return not self._channel.is_stale()
+
+    def call(self, method: str, args: Sequence[Any], timeout_ms: int) -> Any:
+        """Send a call and wait for its result, `timeout_ms` each at most."""
+        return self.receive(method, self.send(method, args, timeout_ms), timeout_ms)
+
+    def send(self, method: str, args: Sequence[Any], timeout_ms: int) -> int:
+        """Send a call; returns the number by which its answer is known. Raises `Unreachable`."""
+        self._seqid = seqid = self._seqid % 0x7FFFFFFF + 1
+        message = self._codec.encode_call(self._service, method, args, seqid=seqid, protocol=self.protocol)
+        self._channel.send(message, timeout_ms)
+        return seqid
+
+    def receive(self, method: str, seqid: int, timeout_ms: int) -> Any:
+        """The result of a call that was sent."""
+        message = self._channel.receive(timeout_ms)
+        try:
+            return self._codec.decode_reply(message, self._service, method, seqid)
+        except MalformedInput as error:
+            self.close()
+            raise OutcomeUnknown(f"{self.name} gave no sensible answer to {method}: {error.message}") from error
+
+    def interrupt(self) -> None:
+        """Let whoever waits on it fail at once; from any thread."""
+        self._channel.interrupt()
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        self._channel.close()
