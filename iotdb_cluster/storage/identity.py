@@ -71,7 +71,8 @@ def encode_identity(identity: Identity) -> bytes:
     """The bytes of the file."""
     fields = asdict(identity)
     fields["cluster_id"] = None if identity.cluster_id is None else identity.cluster_id.hex()
-    content = {"checksum": _checksum(fields), "format": FORMAT_VERSION, "identity": fields}
+    content = {"format": FORMAT_VERSION, "identity": fields}
+    content["checksum"] = _checksum(content)
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -79,12 +80,12 @@ def decode_identity(data: bytes, path: str = IDENTITY_FILE) -> Identity:
     """The identity in the bytes of the file; raises `Corruption`, or `StartRefused` for a format of another release."""
     try:
         content = json.loads(data)
-        if content["checksum"] != _checksum(content["identity"]):
+        if content.pop("checksum") != _checksum(content):
             raise Corruption(path, 0, "the checksum is wrong", _WAY_OUT)
         if content["format"] != FORMAT_VERSION:
             raise StartRefused(f"{path} has format {content['format']}, this program reads format {FORMAT_VERSION}")
         identity = _from_fields(content["identity"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         offset = error.pos if isinstance(error, json.JSONDecodeError) else 0
         raise Corruption(path, offset, f"this is not an identity: {error}", _WAY_OUT) from error
     expected = encode_identity(identity)
@@ -95,8 +96,8 @@ def decode_identity(data: bytes, path: str = IDENTITY_FILE) -> Identity:
     return identity
 
 
-def _checksum(fields: dict[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(fields, sort_keys=True).encode()):08x}"
+def _checksum(content: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
 def _from_fields(fields: dict[str, Any]) -> Identity:
