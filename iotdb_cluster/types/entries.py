@@ -63,3 +63,14 @@ class Payload:
 
     kind: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseFile:
+    """The body of a CLOSE_FILE entry: a storage group's open files are sealed.
+
+    `is_sequence` tells the original's two kinds of files apart; here it is kept and means nothing.
+    """
+
+    storage_group: str
+    is_sequence: bool
