@@ -115,10 +115,6 @@ class Unreachable(NoLeader):
     """A node could not be called at all: nothing was sent, so nothing took effect."""
 
 
-class RemoteFailure(RequestError):
-    """Another node answered a call with an application exception; `message` is what it said."""
-
-
 class OutcomeUnknown(RequestError):
     """The call was not answered in time: it may still take effect, at most once."""
 
@@ -199,3 +195,7 @@ class LogDiverged(Fault):
 
 class StartRefused(ClusterError):
     """A start that ends with one clear line: a bad setting, a port in use, a folder of another node."""
+
+
+class CommandRefused(ClusterError):
+    """A command for people that ends with one clear line: a bad argument, a node that does not answer."""
