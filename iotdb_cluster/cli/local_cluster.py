@@ -54,6 +54,11 @@ class LocalNode:
         return self.folder.name
 
     @property
+    def pid(self) -> int | None:
+        """Its process, also when that has ended."""
+        return None if self.process is None else self.process.pid
+
+    @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
@@ -64,7 +69,7 @@ class LocalNode:
             "meta_port": self.meta_port,
             "data_port": self.data_port,
             "client_port": self.client_port,
-            "pid": None if self.process is None else self.process.pid,
+            "pid": self.pid,
             "identifier": self.identifier,
             "dir": str(self.folder),
         }
@@ -134,11 +139,18 @@ class LocalCluster:
                 start_new_session=self.detached,
             )
 
-    def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until every node knows the table and agrees on a leader for every group; raises `StartRefused`."""
+    def wait_until_ready(
+        self, timeout_s: float = READY_TIMEOUT_S, *, give_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until every node knows the table and agrees on a leader for every group; raises `StartRefused`.
+
+        Returns early, ready or not, when `give_up` says so.
+        """
         ends_at = time.monotonic() + timeout_s
         missing = "no node has answered"
         while time.monotonic() < ends_at:
+            if give_up():
+                return
             for node in self.nodes:
                 if not node.is_running:
                     raise StartRefused(f"{node.name} ended: {last_words(node)}")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from iotdb_cluster.errors import NoLeader
+from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Term
 from iotdb_cluster.types.report import GroupReport, Report, group_name
 
@@ -70,10 +70,10 @@ class ClusterStatus:
 
 
 def ask_cluster(ask: Ask, host: str, meta_port: int) -> ClusterStatus:
-    """The cluster that the node at this address belongs to; raises `NoLeader` when that one does not answer."""
+    """The cluster that the node at this address belongs to; raises `CommandRefused` when that one does not answer."""
     first = ask(host, meta_port, ANSWER_TIMEOUT_S)
     if first is None:
-        raise NoLeader(f"{host}:{meta_port} does not answer")
+        raise CommandRefused(f"{host}:{meta_port} does not answer")
     members = first.members or (first.node,)
     others = [member for member in members if member.identifier != first.node.identifier]
     with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:

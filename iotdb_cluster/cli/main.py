@@ -1,0 +1,106 @@
+"""The console command `iotdb-cluster`.
+
+Commands for people take `--node HOST:CLIENT_PORT`, commands for operators `--meta HOST:META_PORT`.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from iotdb_cluster.cli.ask import ask_report
+from iotdb_cluster.cli.local import run_local
+from iotdb_cluster.cli.show import show_status
+from iotdb_cluster.cli.status import ask_cluster
+from iotdb_cluster.errors import ClusterError, CommandRefused
+from iotdb_cluster.version import VERSION
+
+app = typer.Typer(
+    name="iotdb-cluster",
+    help="A time-series database cluster: start nodes, look after them, bring data in and out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+MetaOption = Annotated[str, typer.Option("--meta", metavar="HOST:META_PORT", help="A node of the cluster.")]
+NodeOption = Annotated[str, typer.Option("--node", metavar="HOST:CLIENT_PORT", help="A node of the cluster.")]
+
+
+@app.command()
+def start(
+    conf: Annotated[Path, typer.Option("-c", "--conf", metavar="CONF_DIR", help="Configuration folder.")] = Path(
+        "conf"
+    ),
+) -> None:
+    """Run a node in the foreground; the first start founds the cluster with its seed nodes."""
+    # The process becomes the node's, without the libraries that only this command needs.
+    os.execv(sys.executable, [sys.executable, "-m", "iotdb_cluster", "-s", "-c", str(conf)])
+
+
+@app.command()
+def local(
+    nodes: Annotated[int, typer.Option(help="How many nodes.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the cluster; the same again is the same cluster.")],
+    client_port: Annotated[
+        int | None, typer.Option(help="Client port of the first node; the others count up. Default: free ports.")
+    ] = None,
+) -> None:
+    """Run a cluster of node processes on this machine.
+
+    Prints one line of JSON when it is ready, and runs until it is interrupted.
+    """
+    run_local(nodes, folder, client_port)
+
+
+@app.command()
+def status(
+    meta: MetaOption = "127.0.0.1:9003",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show nodes and groups: who is alive, who leads, how far each is, and who holds what."""
+    cluster = ask_cluster(ask_report, *parse_address(meta))
+    if as_json:
+        print(json.dumps(cluster.as_json(), indent=2))
+    else:
+        show_status(cluster, Console())
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port in `HOST:PORT`, an IPv6 address in brackets; raises `CommandRefused`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise CommandRefused(f"'{text}' is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"iotdb-cluster {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an error of this project is one line on standard error and exit status 1."""
+    try:
+        app()
+    except ClusterError as error:
+        print(f"iotdb-cluster: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Shows the state of a cluster as tables for a terminal."""
+
+from rich.console import Console
+from rich.table import Table
+
+from iotdb_cluster.cli.status import ClusterStatus, GroupStatus
+from iotdb_cluster.types.identity import NodeId
+
+STORAGE_GROUPS_SHOWN = 4
+
+
+def show_status(status: ClusterStatus, console: Console) -> None:
+    """Two tables, nodes and groups, under a line about the cluster."""
+    alive = sum(node.alive for node in status.nodes)
+    version = "no partition table yet" if status.table_version is None else f"table version {status.table_version}"
+    console.print(f"cluster [bold]{status.cluster_name}[/]: {alive} of {len(status.nodes)} nodes alive, {version}")
+    console.print(_nodes(status))
+    console.print(_groups(status))
+
+
+def _nodes(status: ClusterStatus) -> Table:
+    table = Table(title="nodes", title_justify="left")
+    for name in ("identifier", "address", "state", "table", "slots", "storage groups"):
+        table.add_column(name, justify="right" if name in ("identifier", "slots", "table") else "left")
+    for node in status.nodes:
+        ports = f"{node.ip} meta {node.meta_port} data {node.data_port}"
+        if node.client_port is not None:
+            ports += f" client {node.client_port}"
+        table.add_row(
+            str(node.identifier),
+            ports,
+            "[green]alive[/]" if node.alive else "[red]does not answer[/]",
+            "-" if node.table_version is None else str(node.table_version),
+            str(node.slots),
+            _some(node.storage_groups),
+        )
+    return table
+
+
+def _groups(status: ClusterStatus) -> Table:
+    table = Table(title="groups", title_justify="left")
+    for name in ("group", "leader", "term", "commit", "applied"):
+        table.add_column(name, justify="left" if name in ("group", "applied") else "right")
+    for group in status.groups:
+        leader = "[red]none[/]" if group.leader is None else str(group.leader)
+        table.add_row(group.group, leader, str(group.term), str(group.commit), _applied(group))
+    return table
+
+
+def _applied(group: GroupStatus) -> str:
+    behind: dict[NodeId, int] = {each.node: group.commit - each.applied for each in group.members}
+    if not any(behind.values()):
+        return f"{group.commit} on all {len(behind)}"
+    return ", ".join(f"{each.applied} on {each.node}" for each in group.members)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:STORAGE_GROUPS_SHOWN])
+    left = len(names) - STORAGE_GROUPS_SHOWN
+    return f"{shown} and {left} more" if left > 0 else shown
