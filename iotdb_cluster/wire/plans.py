@@ -1,0 +1,159 @@
+"""Physical plans (interface page "Plan"): a type byte, then what that type says."""
+
+import struct
+from collections.abc import Callable
+
+from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.types.plans import (
+    CreateTimeseriesPlan,
+    DeletePlan,
+    DeleteStorageGroupPlan,
+    DeleteTimeseriesPlan,
+    InsertPlan,
+    Plan,
+    PlanKind,
+    SetStorageGroupPlan,
+    TabletPlan,
+)
+from iotdb_cluster.types.schema import WIDTH_BYTES, Compression, DataType, Encoding
+from iotdb_cluster.wire.payload import PayloadReader, i32, i64, nullable_text, text
+
+_WHAT = "plan"
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """A plan as it stands in `planBytes` and in the body of a PHYSICAL_PLAN entry."""
+    match plan:
+        case InsertPlan():
+            return _encode_insert(plan)
+        case TabletPlan():
+            return _encode_tablet(plan)
+        case DeletePlan():
+            return _kind(PlanKind.DELETE) + i64(plan.time) + text(plan.path)
+        case SetStorageGroupPlan():
+            return _kind(PlanKind.SET_STORAGE_GROUP) + text(plan.path)
+        case CreateTimeseriesPlan():
+            ordinals = bytes((plan.data_type, plan.encoding, plan.compression))
+            return _kind(PlanKind.CREATE_TIMESERIES) + text(plan.path) + ordinals
+        case DeleteTimeseriesPlan():
+            return _kind(PlanKind.DELETE_TIMESERIES) + text(plan.path)
+        case DeleteStorageGroupPlan():
+            return _kind(PlanKind.DELETE_STORAGE_GROUP) + text(plan.path)
+
+
+def decode_plan(data: bytes) -> Plan:
+    """The plan in these bytes, all of them; raises `MalformedInput`, which names an unknown type."""
+    reader = PayloadReader(data, _WHAT)
+    plan = read_plan(reader)
+    reader.expect_end()
+    return plan
+
+
+def read_plan(reader: PayloadReader) -> Plan:
+    """A plan within a payload."""
+    return _READERS[reader.ordinal(PlanKind, reader.u8())](reader)
+
+
+def target_of(data: bytes) -> tuple[PlanKind, str]:
+    """What a plan does and to what: its kind, and its device or path. The rest is not looked at.
+
+    Raises `MalformedInput`, also for an insert without a device.
+    """
+    reader = PayloadReader(data, _WHAT)
+    kind = reader.ordinal(PlanKind, reader.u8())
+    if kind in (PlanKind.INSERT, PlanKind.DELETE):
+        reader.i64()
+    (target,) = reader.texts(1)
+    if target is None:
+        raise MalformedInput(f"{kind.name} without a device or path")
+    return kind, target
+
+
+def _kind(kind: PlanKind) -> bytes:
+    return kind.to_bytes()
+
+
+def _encode_insert(plan: InsertPlan) -> bytes:
+    parts = [_kind(PlanKind.INSERT), i64(plan.time), nullable_text(plan.device)]
+    for texts in (plan.measurements, plan.values):
+        parts.append(i32(len(texts)))
+        parts += map(nullable_text, texts)
+    return b"".join(parts)
+
+
+def _encode_tablet(plan: TabletPlan) -> bytes:
+    return b"".join(
+        (
+            _kind(PlanKind.BATCHINSERT),
+            nullable_text(plan.device),
+            i32(len(plan.measurements)),
+            *map(nullable_text, plan.measurements),
+            struct.pack(f">{len(plan.data_types)}h", *plan.data_types),
+            i32(plan.rows),
+            plan.times,
+            *plan.columns,
+        )
+    )
+
+
+def _read_insert(reader: PayloadReader) -> InsertPlan:
+    time = reader.i64()
+    (device,) = reader.texts(1)
+    measurements = reader.texts(reader.count(4))
+    return InsertPlan(time, device, measurements, reader.texts(reader.count(4)))
+
+
+def _read_delete(reader: PayloadReader) -> DeletePlan:
+    return DeletePlan(reader.i64(), reader.text())
+
+
+def _read_tablet(reader: PayloadReader) -> TabletPlan:
+    (device,) = reader.texts(1)
+    measurements = reader.texts(reader.count(4))
+    data_types = tuple(reader.ordinal(DataType, number) for number in reader.i16s(len(measurements)))
+    rows = reader.count(8)
+    times = reader.take(8 * rows)
+    columns = tuple(_read_column(reader, data_type, rows) for data_type in data_types)
+    return TabletPlan(device, measurements, data_types, rows, times, columns)
+
+
+def _read_column(reader: PayloadReader, data_type: DataType, rows: int) -> bytes:
+    """`rows` values in turn, as they came."""
+    if data_type is not DataType.TEXT:
+        return reader.take(rows * WIDTH_BYTES[data_type])
+    start = reader.at
+    for _ in range(rows):
+        reader.blob()
+    return reader.data[start : reader.at]
+
+
+def _read_set_storage_group(reader: PayloadReader) -> SetStorageGroupPlan:
+    return SetStorageGroupPlan(reader.text())
+
+
+def _read_create_timeseries(reader: PayloadReader) -> CreateTimeseriesPlan:
+    return CreateTimeseriesPlan(
+        reader.text(),
+        reader.ordinal(DataType, reader.u8()),
+        reader.ordinal(Encoding, reader.u8()),
+        reader.ordinal(Compression, reader.u8()),
+    )
+
+
+def _read_delete_timeseries(reader: PayloadReader) -> DeleteTimeseriesPlan:
+    return DeleteTimeseriesPlan(reader.text())
+
+
+def _read_delete_storage_group(reader: PayloadReader) -> DeleteStorageGroupPlan:
+    return DeleteStorageGroupPlan(reader.text())
+
+
+_READERS: dict[PlanKind, Callable[[PayloadReader], Plan]] = {
+    PlanKind.INSERT: _read_insert,
+    PlanKind.DELETE: _read_delete,
+    PlanKind.BATCHINSERT: _read_tablet,
+    PlanKind.SET_STORAGE_GROUP: _read_set_storage_group,
+    PlanKind.CREATE_TIMESERIES: _read_create_timeseries,
+    PlanKind.DELETE_TIMESERIES: _read_delete_timeseries,
+    PlanKind.DELETE_STORAGE_GROUP: _read_delete_storage_group,
+}
