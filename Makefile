@@ -1,10 +1,10 @@
 # What a machine needs: Python 3.11 or later, make, and a package index for the first installation.
 #   make run [SCENE=name] [KEEP=1]   the main job: a cluster on real data, a node lost and back, every point compared
 #   make test                        what a newcomer runs: all tests but the long searches (under 5 minutes)
-#   make verify                      reads only: format, lint, types, layers, tests
+#   make verify                      reads only: lint (format, rules, types, layers) and test
 #   make fix                         writes: format, lint fixes, conf/iotdb-cluster.yaml
 #   make sim [SEED=n]                simulated clusters under faults; SEED replays one with a transcript
-#   make sim-long, make test-process, make fuzz, make bench, make wheel
+#   make sim-long, make test-process, make test-wheel, make fuzz, make bench, make lint, make clean
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ SCENE ?= load-and-lose
 KEEP ?= 0
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help run test verify fix sim sim-long test-process fuzz bench wheel clean
+.PHONY: help run test lint verify fix sim sim-long test-process test-wheel fuzz bench clean
 
 help:
 	@sed -n '2,8s/^# \{0,1\}//p' Makefile
@@ -44,12 +44,13 @@ test: $(VENV)/.has-test
 	$(PYTEST) -m "not process and not long"
 	$(BIN)/python -m tests.sim --short
 
-verify: $(VENV)/.has-test
+lint: $(VENV)/.has-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) --no-print-directory test
+
+verify: lint test
 
 fix: $(VENV)/.has-test
 	$(BIN)/ruff format .
@@ -72,8 +73,8 @@ fuzz: $(VENV)/.has-test
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench
 
-wheel: $(VENV)/.has-test
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+test-wheel: $(VENV)/.has-test
+	$(PYTEST) -m long tests/house
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
