@@ -167,6 +167,28 @@ class RemoteError(RequestError):
         self.type = type
 
 
+class StatusError(RequestError):
+    """A call that was answered with a status other than success; `number` is its code as it came."""
+
+    def __init__(self, message: str, number: int) -> None:
+        known = number in StatusCode.__members__.values()
+        super().__init__(
+            message if known else f"status {number}: {message}",
+            code=StatusCode(number) if known else StatusCode.EXECUTE_STATEMENT_ERROR,
+        )
+        self.number = number
+
+
+class RowsRefused(RequestError):
+    """Rows of a batch that were not written, or of which it is not known; the others were. `errors` is by position."""
+
+    def __init__(self, errors: dict[int, RequestError], row_count: int) -> None:
+        first = min(errors)
+        super().__init__(f"{len(errors)} of {row_count} rows, the first is row {first}: {errors[first].message}")
+        self.code = errors[first].code
+        self.errors = errors
+
+
 class Fault(ClusterError):
     """A fault of this node: it stops, or refuses to start, and says how to go on."""
 
