@@ -53,7 +53,7 @@ def check_storage_group(path: str) -> tuple[str, ...]:
     """The nodes of a storage group; raises `PathIllegal` when no storage group can have this path."""
     nodes = _checked(path, "storage group", least_levels=2, wildcards=False)
     if nodes[-1][0] in _QUOTES:
-        raise PathIllegal(f"storage group {_shown(path)}: its name has quotes")
+        raise PathIllegal(f"storage group {_shown(path)}: only a series may end in quotes")
     if len(path.encode()) > MAX_STORAGE_GROUP_BYTES:
         raise PathIllegal(f"storage group {_shown(path)}: longer than {MAX_STORAGE_GROUP_BYTES} bytes")
     return nodes
@@ -61,7 +61,10 @@ def check_storage_group(path: str) -> tuple[str, ...]:
 
 def check_device(path: str) -> tuple[str, ...]:
     """The nodes of a device; raises `PathIllegal` when no device can have this path."""
-    return _checked(path, "device", least_levels=2, wildcards=False)
+    nodes = _checked(path, "device", least_levels=2, wildcards=False)
+    if nodes[-1][0] in _QUOTES:
+        raise PathIllegal(f"device {_shown(path)}: only a series may end in quotes")
+    return nodes
 
 
 def check_series(path: str) -> tuple[str, ...]:
@@ -131,18 +134,18 @@ def _checked(path: str, what: str, *, least_levels: int, wildcards: bool) -> tup
     if nodes[0] != ROOT:
         raise PathIllegal(f"{what} {_shown(path)}: does not begin with '{ROOT}'")
     for node in nodes[1:]:
-        _check_node(node, path, what, wildcards=wildcards)
+        _check_node(node, path, what, wildcards=wildcards, may_be_quoted=node is nodes[-1])
     if len(nodes) < least_levels:
         raise PathIllegal(f"{what} {_shown(path)}: needs at least {least_levels} levels")
     return nodes
 
 
-def _check_node(node: str, path: str, what: str, *, wildcards: bool) -> None:
+def _check_node(node: str, path: str, what: str, *, wildcards: bool, may_be_quoted: bool) -> None:
     if not node:
         raise PathIllegal(f"{what} {_shown(path)}: has an empty node")
     if node == WILDCARD and wildcards:
         return
-    if node[0] in _QUOTES:
+    if node[0] in _QUOTES and may_be_quoted:
         inner = node[1:-1]
         if len(node) < 3 or node[-1] != node[0] or node[0] in inner:
             raise PathIllegal(f"{what} {_shown(path)}: the quotes of {_shown(node)} do not fit")

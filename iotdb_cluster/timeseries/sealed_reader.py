@@ -1,0 +1,185 @@
+"""Reading sealed files: checks, the index, and the points of a series in one part."""
+
+import zlib
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from iotdb_cluster.errors import Corruption, MalformedInput
+from iotdb_cluster.timeseries.frames import Column, Points
+from iotdb_cluster.timeseries.manifest import CHECK_BLOCK_BYTES, SealedFile
+from iotdb_cluster.timeseries.parquet_schema import FileIndex, Part, read_index
+from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Values
+from iotdb_cluster.types.disk import Disk
+from iotdb_cluster.types.schema import DataType
+
+WAY_OUT = "run 'iotdb-cluster check DIR'; a damaged sealed file can be pulled again from its group"
+
+
+def verify_file(disk: Disk, folder: str, file: SealedFile) -> None:
+    """Compare a file with its checksums; raises `Corruption` naming the file and the first block that differs."""
+    path = f"{folder}/{file.folder_path}"
+    try:
+        view = disk.view(path)
+    except FileNotFoundError as error:
+        raise Corruption(path, 0, "the file is missing", WAY_OUT) from error
+    for number, expected in enumerate(file.block_checks):
+        start = number * CHECK_BLOCK_BYTES
+        if zlib.crc32(view[start : start + CHECK_BLOCK_BYTES]) != expected:
+            end = min(start + CHECK_BLOCK_BYTES, file.size)
+            raise Corruption(path, start, f"the checksum of bytes {start} to {end} is wrong", WAY_OUT)
+    if len(view) != file.size:
+        raise Corruption(path, min(len(view), file.size), f"{len(view)} bytes instead of {file.size}", WAY_OUT)
+
+
+def load_index(disk: Disk, folder: str, file: SealedFile) -> FileIndex:
+    """The index of a file that was verified; raises `Corruption` when the file is not what the manifest says."""
+    path = f"{folder}/{file.folder_path}"
+    try:
+        index = read_index(pq.read_metadata(pa.BufferReader(pa.py_buffer(disk.view(path)))))
+        if sum(index.row_groups) != file.rows or int(index.parts[:, 2].sum()) != file.rows:
+            raise MalformedInput(f"its parts are not the {file.rows} rows of the manifest")
+    except FileNotFoundError as error:
+        raise Corruption(path, 0, "the file is missing", WAY_OUT) from error
+    except (pa.ArrowException, MalformedInput) as error:
+        raise Corruption(path, max(0, file.size - 8), str(error), WAY_OUT) from error
+    return index
+
+
+class ColumnCache:
+    """Decoded columns of row groups, the longest unused forgotten first. Any thread; no lock is held while decoding."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._lock = Lock()
+        self._kept: OrderedDict[tuple[str, int, int], tuple[Column, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: tuple[str, int, int]) -> Column | None:
+        """A column that is kept, or None."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
+
+    def put(self, key: tuple[str, int, int], column: Column) -> None:
+        """Keep a column, unless it alone is beyond the limit."""
+        size = _size_of(column)
+        if size > self._limit:
+            return
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = (column, size)
+            self._bytes += size
+            while self._bytes > self._limit:
+                self._bytes -= self._kept.popitem(last=False)[1][1]
+
+
+def _size_of(column: Column) -> int:
+    size = column.values.nbytes + (0 if column.valid is None else column.valid.nbytes)
+    if column.values.dtype == object:
+        size += sum(map(len, column.values)) + 40 * len(column.values)
+    return size
+
+
+class FileReader:
+    """One sealed file, opened when first asked. For one thread at a time; the cache may be shared."""
+
+    def __init__(self, disk: Disk, folder: str, file: SealedFile, index: FileIndex, cache: ColumnCache) -> None:
+        self.file = file
+        self.index = index
+        self._disk = disk
+        self._path = f"{folder}/{file.folder_path}"
+        self._cache = cache
+        self._parquet: Any = None
+        self._last_group = -1
+        self._last: dict[int, Column] = {}
+
+    def times(self, part: Part, *, keep: bool = False) -> Times:
+        """The times of a part; with `keep` the whole column is kept for the next reader."""
+        return self._sliced(part, 1, None, keep=keep).values
+
+    def column(self, part: Part, measurement: str, *, keep: bool = False) -> Column:
+        """The values of a part's measurement, and where there are any."""
+        position, data_type = self.index.columns[measurement]
+        return self._sliced(part, position, data_type, keep=keep)
+
+    def points(self, part: Part, measurement: str) -> Points:
+        """A part of a series."""
+        if _is_small(part, self.index):
+            return self.column(part, measurement).present(self.times(part))
+        times, columns = self.columns(part, [measurement])
+        return columns[measurement].present(times)
+
+    def columns(self, part: Part, measurements: list[str]) -> tuple[Times, dict[str, Column]]:
+        """Times and several measurements of a part, read together; the last row group is remembered."""
+        low, high = part.first_row, part.first_row + part.rows
+        chosen = [(1, None), *(self.index.columns[name] for name in measurements)]
+        times, *columns = [column.slice(low, high) for column in self._row_group(part.row_group, chosen)]
+        return times.values, dict(zip(measurements, columns, strict=True))
+
+    def _row_group(self, row_group: int, chosen: list[tuple[int, DataType | None]]) -> list[Column]:
+        if self._last_group != row_group:
+            self._last_group, self._last = row_group, {}
+        missing = sorted((position, data_type) for position, data_type in chosen if position not in self._last)
+        if missing:
+            # The table has its columns in the order of the file.
+            table = self._read(row_group, [position for position, _ in missing])
+            for place, (position, data_type) in enumerate(missing):
+                self._last[position] = _decoded(table.column(place), data_type)
+        return [self._last[position] for position, _ in chosen]
+
+    def _sliced(self, part: Part, position: int, data_type: DataType | None, *, keep: bool) -> Column:
+        low, high = part.first_row, part.first_row + part.rows
+        key = (self._path, part.row_group, position)
+        column = self._cache.get(key)
+        if column is None:
+            column = _decoded(self._read(part.row_group, [position]).column(0), data_type)
+            if keep or _is_small(part, self.index):
+                self._cache.put(key, column)
+        return column.slice(low, high)
+
+    def _read(self, row_group: int, positions: list[int]) -> Any:
+        if self._parquet is None:
+            source = pa.BufferReader(pa.py_buffer(self._disk.view(self._path)))
+            self._parquet = pq.ParquetFile(source, page_checksum_verification=True)
+        try:
+            return self._parquet.reader.read_row_group(row_group, column_indices=positions, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            offset = self._parquet.metadata.row_group(row_group).column(positions[0]).data_page_offset
+            raise Corruption(self._path, offset, f"row group {row_group}: {error}", WAY_OUT) from error
+
+
+def _is_small(part: Part, index: FileIndex) -> bool:
+    """Who takes a small part of a row group is likely to come back for another part of it: its columns are kept."""
+    return 4 * part.rows < index.row_groups[part.row_group]
+
+
+def _decoded(chunked: Any, data_type: DataType | None) -> Column:
+    """An Arrow column as numpy arrays; `data_type` None is the time."""
+    array = chunked.chunk(0) if chunked.num_chunks == 1 else pa.concat_arrays(chunked.chunks)
+    valid = None if array.null_count == 0 else array.is_valid().to_numpy(zero_copy_only=False)
+    return Column(_values(array, data_type), valid)
+
+
+def _values(array: Any, data_type: DataType | None) -> Values:
+    if data_type is DataType.TEXT:
+        texts = array.view(pa.binary()) if pa.types.is_string(array.type) else array
+        if texts.null_count:
+            texts = texts.fill_null(b"")
+        found: Values = texts.to_numpy(zero_copy_only=False)
+        return found
+    if data_type is DataType.BOOLEAN:
+        booleans = array.fill_null(False) if array.null_count else array
+        found = booleans.to_numpy(zero_copy_only=False)
+        return found
+    dtype = TIME if data_type is None else NATIVE[data_type]
+    # Straight from the buffer: no value, NaN or the smallest time included, is taken for a null.
+    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * dtype.itemsize)

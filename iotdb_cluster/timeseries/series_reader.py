@@ -1,0 +1,152 @@
+"""Reading one series: ascending, each time once, in bounded memory, whatever lies in how many files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from iotdb_cluster.timeseries.content import Content, SeriesView
+from iotdb_cluster.timeseries.deletions import NOTHING_DELETED, deleted_until
+from iotdb_cluster.timeseries.filters import fulfilled, time_bounds
+from iotdb_cluster.timeseries.frames import Points, merged_points
+from iotdb_cluster.timeseries.frontier import Segment, in_order
+from iotdb_cluster.timeseries.parquet_schema import FileIndex, Part
+from iotdb_cluster.timeseries.sealed_reader import ColumnCache, FileReader
+from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Value, Values, python_value
+from iotdb_cluster.types.disk import Disk
+from iotdb_cluster.types.filters import Filter
+from iotdb_cluster.types.schema import DataType
+
+
+@dataclass(frozen=True, slots=True)
+class FileAccess:
+    """What it takes to open the sealed files of a group."""
+
+    disk: Disk
+    folder: str
+    cache: ColumnCache
+
+
+class SeriesReader:
+    """Batches of one series as it was when the reader was opened. For one thread at a time."""
+
+    def __init__(self, data_type: DataType | None, segments: list[Segment[Points]], condition: Filter | None) -> None:
+        self.data_type = data_type
+        self._condition = condition
+        self._pieces = in_order(segments, merged_points)
+        self._ready: Points | None = None
+        self._on_close: list[Callable[[], None]] = []
+
+    def when_closed(self, action: Callable[[], None]) -> None:
+        """Do `action` once, at the end of the data or when the reader is closed."""
+        self._on_close.append(action)
+
+    def next_batch(self, max_pairs: int) -> tuple[Times, Values]:
+        """The next `max_pairs` points, fewer only at the end; empty when there are no more. Native arrays."""
+        taken: list[Points] = []
+        missing = max_pairs
+        while missing > 0 and (points := self._next_piece()) is not None:
+            if len(points) > missing:
+                self._ready = points.slice(missing, len(points))
+                points = points.slice(0, missing)
+            missing -= len(points)
+            taken.append(points)
+        if not taken:
+            self.close()
+            return np.empty(0, TIME), np.empty(0, TIME if self.data_type is None else NATIVE[self.data_type])
+        if len(taken) == 1:
+            return taken[0].times, taken[0].values
+        return np.concatenate([p.times for p in taken]), np.concatenate([p.values for p in taken])
+
+    def close(self) -> None:
+        """Let go of files and memory; closing twice does nothing."""
+        self._pieces = iter(())
+        self._ready = None
+        actions, self._on_close = self._on_close, []
+        for action in actions:
+            action()
+
+    def _next_piece(self) -> Points | None:
+        """The next points that fulfil the condition; None at the end."""
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            return ready
+        for points in self._pieces:
+            if self._condition is not None:
+                assert self.data_type is not None
+                points = points.where(fulfilled(self._condition, points, self.data_type))
+            if len(points):
+                return points
+        return None
+
+
+def open_reader(view: SeriesView, access: FileAccess, condition: Filter | None, content: Content) -> SeriesReader:
+    """A reader over a view of a series; the filter is checked already."""
+    first, last = time_bounds(condition)
+    segments: list[Segment[Points]] = []
+    for age, (file, index) in enumerate(view.files):
+        if file.max_time < first or file.min_time > last or not _has_series(view, index):
+            continue
+        bound = deleted_until(view.deletions, file.clean)
+        reader = FileReader(access.disk, access.folder, file, index, access.cache)
+        for part in index.parts_of(view.device):
+            if part.max_time >= max(first, bound + 1) and part.min_time <= last:
+                load = _FilePart(reader, part, view.measurement, max(first, bound + 1), last)
+                segments.append(Segment(max(part.min_time, first, bound + 1), age, load))
+    for number, memory in enumerate(view.memory):
+        bound = NOTHING_DELETED if memory.clean is None else deleted_until(view.deletions, memory.clean)
+        points = content.points(memory).between(max(first, bound + 1), last)
+        if len(points):
+            segments.append(Segment(int(points.times[0]), len(view.files) + number, _Loaded(points)))
+    return SeriesReader(view.data_type, segments, condition)
+
+
+def value_in(view: SeriesView, access: FileAccess, time: int, content: Content) -> Value | None:
+    """The value of a series at one time, or None; from the newest to the oldest that has one."""
+    for memory in reversed(view.memory):
+        bound = NOTHING_DELETED if memory.clean is None else deleted_until(view.deletions, memory.clean)
+        if time > bound:
+            points = content.points(memory)
+            at = int(np.searchsorted(points.times, time))
+            if at < len(points) and points.times[at] == time:
+                return python_value(points.values, at, view.data_type)
+    for file, index in reversed(view.files):
+        outside = time < file.min_time or time > file.max_time
+        if outside or not _has_series(view, index) or time <= deleted_until(view.deletions, file.clean):
+            continue
+        reader = FileReader(access.disk, access.folder, file, index, access.cache)
+        for part in index.parts_of(view.device):
+            if part.min_time <= time <= part.max_time:
+                times = reader.times(part, keep=True)
+                at = int(np.searchsorted(times, time))
+                if at < len(times) and times[at] == time:
+                    column = reader.column(part, view.measurement, keep=True)
+                    if column.valid is None or column.valid[at]:
+                        return python_value(column.values, at, view.data_type)
+    return None
+
+
+@dataclass(slots=True)
+class _Loaded:
+    points: Points
+
+    def __call__(self) -> Points:
+        return self.points
+
+
+@dataclass(slots=True)
+class _FilePart:
+    reader: FileReader
+    part: Part
+    measurement: str
+    first: int
+    last: int
+
+    def __call__(self) -> Points:
+        return self.reader.points(self.part, self.measurement).between(self.first, self.last)
+
+
+def _has_series(view: SeriesView, index: FileIndex) -> bool:
+    """True when a file has the series; a column of another type is that of an earlier series, which was deleted."""
+    found = index.columns.get(view.measurement)
+    return found is not None and found[1] is view.data_type
