@@ -107,9 +107,7 @@ class ClientService:
         try:
             session = self._sessions.find(session_id)
         except NotLoggedIn:
-            return structs.TSGetTimeZoneResp(
-                status=status(StatusCode.GENERATE_TIME_ZONE_ERROR), timeZone=UNKNOWN_ZONE
-            )
+            return structs.TSGetTimeZoneResp(status=status(StatusCode.GENERATE_TIME_ZONE_ERROR), timeZone=UNKNOWN_ZONE)
         return structs.TSGetTimeZoneResp(status=status(), timeZone=session.time_zone)
 
     def set_time_zone(self, request: Any, connection: Connection) -> Any:
@@ -201,7 +199,7 @@ class ClientService:
 
         return await self._answered(request.sessionId, work)
 
-    # -- calls that store nothing --------------------------------------------------------------------------------------
+    # -- calls that store nothing ------------------------------------------------------------------------------------
 
     def test_insert_row(self, request: Any, connection: Connection) -> Any:
         """Measures the way here; the request is not looked at (interface page)."""
@@ -237,7 +235,8 @@ class ClientService:
         names, values = request.measurementsList, request.valuesList
         if not len(devices) == len(times) == len(names) == len(values):
             refusal = MalformedInput(
-                f"{len(devices)} devices, {len(names)} lists of measurements, {len(values)} of values, {len(times)} times"
+                f"{len(devices)} devices, {len(names)} lists of measurements, {len(values)} of values, "
+                f"{len(times)} times"
             )
             return [refusal] * max(len(devices), len(times), len(names), len(values))
         deadline = self._deadline()
@@ -277,4 +276,6 @@ def _ordinal(kind: type[E], ordinal: int, what: str) -> E:
     try:
         return kind(ordinal)
     except ValueError:
-        raise MalformedInput(f"{ordinal} is no {what}; there are {', '.join(f'{e.value} {e.name}' for e in kind)}") from None
+        raise MalformedInput(
+            f"{ordinal} is no {what}; there are {', '.join(f'{e.value} {e.name}' for e in kind)}"
+        ) from None

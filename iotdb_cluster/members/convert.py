@@ -6,6 +6,7 @@ What comes in was walked and checked for required fields by `wire` already; here
 from typing import Any
 
 from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.members import structs
 from iotdb_cluster.members.transport import Invocation
 from iotdb_cluster.raft.messages import (
     Answer,
@@ -20,7 +21,6 @@ from iotdb_cluster.raft.messages import (
     VoteRequest,
 )
 from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, Node, NodeId
-from iotdb_cluster.members import structs
 from iotdb_cluster.wire.entries import decode_chain, encode_entry
 
 _REFUSALS = frozenset(verdict for verdict in Verdict if verdict < 0)

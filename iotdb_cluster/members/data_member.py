@@ -14,10 +14,12 @@ from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.waiting import Outcome
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import Compact
-from iotdb_cluster.timeseries.store import GroupStore, Job
+from iotdb_cluster.timeseries.jobs import Job
+from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId
 from iotdb_cluster.types.plans import Plan, PlanKind
+from iotdb_cluster.wire.entries import decode_close_file
 from iotdb_cluster.wire.plans import decode_plan
 
 log = structlog.get_logger()
@@ -64,7 +66,7 @@ class DataGroupMember(RaftMember):
         """Who is thought to lead."""
         return self.raft.leader
 
-    # -- plans ---------------------------------------------------------------------------------------------------------
+    # -- plans -------------------------------------------------------------------------------------------------------
 
     async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
         """Propose plans here, each behind the entries it needs, and return an outcome for each.
@@ -92,7 +94,9 @@ class DataGroupMember(RaftMember):
                 plan = self._waiting.plan_of(entry)
                 self.store.apply(entry.id, decode_plan(entry.body) if plan is None else cast(Plan, plan))
             elif entry.kind == EntryKind.CLOSE_FILE:
-                self._seal_wanted = True
+                self.store.close_file(entry.id, decode_close_file(entry.body).storage_group)
+            else:
+                self.store.pass_over(entry.id)
         except RequestError as outcome:
             return outcome
         return None
@@ -107,10 +111,10 @@ class DataGroupMember(RaftMember):
         if self._free_bytes < reserve_mb * MIB and not all(plan[:1] in _DELETES for plan in plans):
             raise DiskNearlyFull(f"{self._free_bytes // MIB} MB are free, disk_reserve_mb is {reserve_mb}: make room")
 
-    # -- reads ---------------------------------------------------------------------------------------------------------
+    # -- reads -------------------------------------------------------------------------------------------------------
 
     async def catch_up(self, deadline: Deadline, consistency: str | None = None) -> None:
-        """Make a local read as fresh as `consistency` says: `strong` is linearizable, `mid` lags a little, `weak` may lag."""
+        """Make a local read as fresh as `consistency` says: `strong` linearizable, `mid` lags a little, `weak` may."""
         level = consistency or self.context.settings.read_consistency
         if not self.raft.has_heard_leader:
             # After a start a node serves nothing of a group before it heard of a leader there (DESIGN 3, "Starts").
@@ -123,7 +127,7 @@ class DataGroupMember(RaftMember):
                 return
         await self.wait_applied(await self.read_index(deadline), deadline)
 
-    # -- sealing and the length of the log -------------------------------------------------------------------------------
+    # -- sealing and the length of the log ---------------------------------------------------------------------------
 
     def after_turn(self, now_ms: int) -> None:
         if self._job is not None:
@@ -131,7 +135,7 @@ class DataGroupMember(RaftMember):
         settings = self.context.settings
         log_bytes = self.raft.log.bytes_behind(self.store.covered.index)
         too_long = self.applied.index - self.store.covered.index >= settings.log_keep_entries
-        if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal:
+        if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal():
             self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
             self._seal_wanted = False
         else:
@@ -182,7 +186,7 @@ class DataGroupMember(RaftMember):
         assert membership is not None, "a data group has a membership from its founding on"
         return membership.encode()
 
-    # -- snapshots -------------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def send_snapshot(self, to: Node, at_least: LogIndex) -> None:
         self._sender.send(self, to, at_least)

@@ -10,7 +10,6 @@ from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.raft_service import RaftService
 from iotdb_cluster.members.transport import Port
-from iotdb_cluster.timeseries.reader import SeriesReader
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import NodeId
@@ -39,8 +38,6 @@ class DataService(RaftService):
         """The next batch of a reader; empty at its end, which also closes it."""
         reader = self._node.readers.find(convert.group_of(header), reader_id)
         with reader.lock:
-            if reader.source is None:
-                return b""
             times, values = reader.source.next_batch(self._node.context.settings.fetch_size)
         if len(times) == 0:
             return b""
@@ -51,8 +48,7 @@ class DataService(RaftService):
     ) -> bytes:
         """The value at one time, in any order of times; empty when there is none."""
         reader = self._node.readers.find(convert.group_of(header), reader_id)
-        with reader.lock:
-            value = None if reader.source is None else reader.source.value_at(timestamp)
+        value = self._data_member(header).store.value_at(reader.path, timestamp)
         return b"" if value is None else encode_value(reader.data_type, value)
 
     def end_query(self, header: Any, requester: Any, query_id: int, connection: object) -> None:
@@ -90,21 +86,13 @@ class DataService(RaftService):
         paths.check_series(request.path)
         member = self._data_member(request.header)
         await member.catch_up(self._read_deadline())
-        source = self._source(member, request.path, data_type, condition)
+        schema = member.store.find(request.path)
+        if schema is not None and schema.data_type != data_type:
+            raise RequestError(f"{request.path} is {schema.data_type.name}, dataTypeOrdinal says {data_type.name}")
+        # A series that does not exist has a reader, too: reading it gives nothing (interface page).
+        source = member.store.open_series(request.path, condition)
         requester = NodeId(request.requester.nodeIdentifier)
-        return self._node.readers.open(member.group, requester, request.queryId, data_type, source)
-
-    @staticmethod
-    def _source(
-        member: DataGroupMember, path: str, data_type: DataType, condition: Filter | None
-    ) -> SeriesReader | None:
-        """The reader of a series, or None for one that does not exist: reading it gives nothing (interface page)."""
-        schema = member.store.find(path)
-        if schema is None:
-            return None
-        if schema.data_type != data_type:
-            raise RequestError(f"{path} is {schema.data_type.name}, dataTypeOrdinal says {data_type.name}")
-        return member.store.open_series(path, condition)
+        return self._node.readers.open(member.group, requester, request.queryId, request.path, data_type, source)
 
     def _data_member(self, header: Any) -> DataGroupMember:
         """The member that a header names; where it is elsewhere, the error says where."""
@@ -115,7 +103,9 @@ class DataService(RaftService):
         table = self._node.router.ready_state().table
         if header is not None and table is not None and NodeId(group) in table.identifiers:
             addresses = ", ".join(f"{node.ip}:{node.data_port}" for node in table.group_of(NodeId(group)))
-            raise UnknownGroup(f"this node is no member of the data group of header {group}; its members are {addresses}")
+            raise UnknownGroup(
+                f"this node is no member of the data group of header {group}; its members are {addresses}"
+            )
         raise UnknownGroup(f"no data group has the header {group}")
 
     def _read_deadline(self) -> Deadline:

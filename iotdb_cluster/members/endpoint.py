@@ -1,4 +1,4 @@
-"""Method names of the IDL to the handlers that answer them: what a server needs of a service, and the simulator, too."""
+"""Method names of the IDL to the handlers that answer them: what servers, and the simulator, need of a service."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

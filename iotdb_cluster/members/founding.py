@@ -93,8 +93,8 @@ class Founders:
         if peer.members and self._node.me.identifier not in [node.identifier for node in peer.members]:
             raise StartRefused(
                 f"{peer.node} belongs to a running cluster that does not know this node (identifier "
-                f"{self._node.me.identifier}): add it to the cluster instead of starting it as a seed node; if it lost its "
-                "disk, its old identifier has to be removed, too"
+                f"{self._node.me.identifier}): add it to the cluster instead of starting it as a seed node; if it lost "
+                "its disk, its old identifier has to be removed, too"
             )
 
     def _found_if_complete(self) -> None:

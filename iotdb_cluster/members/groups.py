@@ -58,7 +58,7 @@ class GroupMaker:
     sender: SnapshotSender
     receiver: SnapshotReceiver
 
-    # -- the meta group ------------------------------------------------------------------------------------------------
+    # -- the meta group ----------------------------------------------------------------------------------------------
 
     def meta(self, recovered: RecoveredGroup | None, founders: frozenset[NodeId], *, founded: bool) -> MetaGroupMember:
         """The member of the meta group: from its log and snapshot, or blind, among the seed nodes."""
@@ -70,7 +70,9 @@ class GroupMaker:
         else:
             hard_state = recovered.hard_state
             log = RaftLog(
-                snapshot=recovered.snapshot, snapshot_membership=recovered.snapshot_membership, entries=recovered.entries
+                snapshot=recovered.snapshot,
+                snapshot_membership=recovered.snapshot_membership,
+                entries=recovered.entries,
             )
         if stored is not None:
             image = decode_image(stored.data)
@@ -80,11 +82,11 @@ class GroupMaker:
                 drop_log = log.install(image.last, image.membership)
                 self.context.runtime.journal.save_snapshot_point(META_GROUP, image.last, image.membership, drop_log)
         elif log.snapshot != BEFORE_FIRST:
-            raise Corruption(META_SNAPSHOT_FILE, 0, f"it is missing, and the log begins behind entry {log.snapshot.index}")
+            raise Corruption(META_SNAPSHOT_FILE, 0, f"missing, and the log begins behind entry {log.snapshot.index}")
         raft = self._raft(log, hard_state, recovered, founders=founders, founded=founded)
         return MetaGroupMember(self.context, raft, state, file, self.listener)
 
-    # -- data groups -----------------------------------------------------------------------------------------------------
+    # -- data groups -------------------------------------------------------------------------------------------------
 
     def founded_data_group(self, header: Node, membership: Membership) -> DataGroupMember:
         """A new data group of which this node is a founding member."""

@@ -1,4 +1,4 @@
-"""`hello`: who this node is, and whether a peer is who it should be (DESIGN 3, "who answers", "first boot", "Starts")."""
+"""`hello`: who this node is, and whether a peer is who it should be (DESIGN 3, "first boot", "Starts")."""
 
 import hashlib
 import threading
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iotdb_cluster.members import structs
 from iotdb_cluster.members.convert import node_of, node_struct
 from iotdb_cluster.members.meta_state import MetaState
 from iotdb_cluster.partition.slots import HASH_SEED, SLOT_COUNT
 from iotdb_cluster.settings import Settings
 from iotdb_cluster.storage.identity import Identity
 from iotdb_cluster.types.identity import Node, NodeId, Start
-from iotdb_cluster.members import structs
 
 FORMAT_VERSION = 1
 """Of what nodes say to each other beyond the mirrored interface, and of the logs they exchange."""
@@ -59,7 +59,7 @@ class Introductions:
         self._guard = threading.Lock()
         self._last_starts: dict[NodeId, Start] = {}
 
-    # -- what we say ---------------------------------------------------------------------------------------------------
+    # -- what we say -------------------------------------------------------------------------------------------------
 
     def request(self) -> Any:
         """The first call on each connection to another node."""
@@ -89,7 +89,7 @@ class Introductions:
             **dict(self._compared),
         }
 
-    # -- what we believe -----------------------------------------------------------------------------------------------
+    # -- what we believe ---------------------------------------------------------------------------------------------
 
     def fault_of_answer(self, expected: NodeId | None, answer: Any) -> str | None:
         """Why a connection whose `hello` was answered so must not be used, or None."""

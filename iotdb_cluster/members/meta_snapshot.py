@@ -1,4 +1,4 @@
-"""The meta group's snapshot: the mirrored bytes, and behind them everything the group knows (DESIGN 3, InstallSnapshot)."""
+"""The meta group's snapshot: the mirrored bytes, and behind them all the group knows (DESIGN 3, InstallSnapshot)."""
 
 import struct
 from dataclasses import dataclass
@@ -24,7 +24,9 @@ class MetaImage:
 
 def encode_image(image: MetaImage) -> bytes:
     """Mirrored snapshot (no entries, the storage groups), then position, membership and state."""
-    extension = _POSITION.pack(image.last.term, image.last.index) + image.membership.encode() + image.state.to_snapshot()
+    extension = (
+        _POSITION.pack(image.last.term, image.last.index) + image.membership.encode() + image.state.to_snapshot()
+    )
     return encode_meta_snapshot(MetaSnapshot((), tuple(sorted(image.state.storage_groups)), extension))
 
 

@@ -1,7 +1,7 @@
 """One node without its sockets: identity, log, groups, services, and its life from the first boot on (DESIGN 3, 9).
 
-A server gives it threads, sockets and a real disk; the simulator gives it virtual ones. `open` reads the disk, `turn` is
-called again and again by one thread, `live` is driven once by another.
+A server gives it threads, sockets and a real disk; the simulator gives it virtual ones. `open` reads the disk, `turn`
+is called again and again by one thread, `live` is driven once by another.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,12 +69,10 @@ class ClusterNode:
         journal = Journal(disk, settings=JournalSettings(segment_max_bytes=settings.segment_max_mb * MIB))
         runtime = Runtime(clock=clock, journal=journal, wake=wake)
         nobody = Node(settings.local_ip, settings.local_meta_port, NodeId(0), settings.local_data_port)
-        self.context = Context(
-            nobody, settings, clock, runtime, transport, disk, self, draw, submit
-        )
+        self.context = Context(nobody, settings, clock, runtime, transport, disk, self, draw, submit)
         self.meta: MetaGroupMember | None = None
         self.router = Router(self.context, lambda: self.state, self._executor)
-        self.offered_files = OfferedFiles(disk)
+        self.offered_files = OfferedFiles(disk, clock, settings.snapshot_timeout_ms)
         self.readers = Readers(clock, max_count=settings.read_open_max_count, idle_ms=lambda: settings.reader_idle_ms)
         seeds = [(seed.ip, seed.meta_port, seed.data_port) for seed in settings.seeds]
         self.introductions = Introductions(
@@ -116,7 +114,7 @@ class ClusterNode:
     def _executor(self, group: GroupId) -> Executor | None:
         return self.meta if group == META_GROUP else self._data.get(group)
 
-    # -- the start -----------------------------------------------------------------------------------------------------
+    # -- the start ---------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Read the folder and make its groups; raises `StartRefused` or `Corruption`."""
@@ -191,7 +189,7 @@ class ClusterNode:
         if self.meta is not None:
             await self.meta.catch_up(deadline)
 
-    # -- the first boot --------------------------------------------------------------------------------------------------
+    # -- the first boot ----------------------------------------------------------------------------------------------
 
     def meet(self, founders: Sequence[Node]) -> None:
         """All seed nodes are known: take part in founding the cluster with them. In the runtime's thread.
@@ -225,7 +223,7 @@ class ClusterNode:
         founding = Founding(cluster_id, HASH_SEED, table)
         self.context.runtime.propose(META_GROUP, Proposal((founding.payload(),), (None,)))
 
-    # -- following the meta log ------------------------------------------------------------------------------------------
+    # -- following the meta log --------------------------------------------------------------------------------------
 
     def meta_changed(self, before: MetaState, after: MetaState) -> None:
         if not before.is_founded and after.is_founded:
@@ -260,7 +258,7 @@ class ClusterNode:
         self._identity.bury(Tombstone(why, self.context.clock.wall_ms(), meta_index))
         self._removed(f"{why} (meta log index {meta_index}); its data stays in {self._settings.data_dir}")
 
-    # -- starts ----------------------------------------------------------------------------------------------------------
+    # -- starts ------------------------------------------------------------------------------------------------------
 
     async def _announce_start(self) -> None:
         """Make this start known by the meta log, so that an old copy of this folder is told apart for ever."""

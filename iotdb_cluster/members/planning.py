@@ -1,7 +1,7 @@
 """What the leader of a data group enters into its log for a plan (DESIGN 3.8: whoever proposes decides).
 
-An insert to unknown series is preceded by the entries that create them, in the same batch; so what an entry does depends
-on the log alone.
+An insert to unknown series is preceded by the entries that create them, in the same batch; so what an entry does
+depends on the log alone.
 """
 
 import re
@@ -41,7 +41,7 @@ _NOT_A_NUMBER = frozenset({"nan", "infinity", "+infinity", "-infinity"})
 def inferred_type(text: str, measurement: str) -> DataType:
     """The type of a new series, from the text of its first value.
 
-    true/false BOOLEAN; a number without `.` INT64; with `.`, an exponent or NaN DOUBLE; quoted TEXT; else `ValueRefused`.
+    true/false BOOLEAN; a number without `.` INT64; with `.`, an exponent or NaN DOUBLE; quoted TEXT; else refused.
     """
     lowered = text.lower()
     if lowered in ("true", "false"):
@@ -124,7 +124,9 @@ class Planner:
         if not unknown:
             return
         if not self.auto_create:
-            raise PathNotFound(f"{device}.{measurements[unknown[0]]} does not exist and enable_auto_create_schema is off")
+            raise PathNotFound(
+                f"{device}.{measurements[unknown[0]]} does not exist and enable_auto_create_schema is off"
+            )
         self._open_storage_group(device, prepared)
         for i in unknown:
             path = f"{device}.{measurements[i]}"

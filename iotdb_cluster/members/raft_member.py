@@ -61,13 +61,13 @@ class RaftMember(ABC):
     def send_snapshot(self, to: Node, at_least: LogIndex) -> None:
         """Send a snapshot that reaches at least to `at_least`, then post `SnapshotSent`."""
 
-    def role_changed(self, change: fx.RoleChanged) -> None:
+    def role_changed(self, change: fx.RoleChanged) -> None:  # noqa: B027 - nothing to do is a good default
         """Role, term or leader is another one now."""
 
-    def after_apply(self) -> None:
+    def after_apply(self) -> None:  # noqa: B027 - as above
         """Something was applied in this step."""
 
-    def after_turn(self, now_ms: int) -> None:
+    def after_turn(self, now_ms: int) -> None:  # noqa: B027 - as above
         """Look after what grows."""
 
     # -- stepping ----------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class RaftMember(ABC):
         return await proposal.pending.within(deadline, OutcomeUnknown("not applied in time; it may still take effect"))
 
     async def read_index(self, deadline: Deadline) -> LogIndex:
-        """An index such that a local read behind it is linearizable (DESIGN 3, ReadIndex); asks the leader if need be."""
+        """An index behind which a local read is linearizable (DESIGN 3, ReadIndex); asks the leader if need be."""
         while True:
             token: Pending[LogIndex] = Pending()
             self.context.runtime.post(self.group, ReadIndex(token))

@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 
 from iotdb_cluster.errors import Busy, RequestError
 from iotdb_cluster.members.clock import Clock
-from iotdb_cluster.timeseries.reader import SeriesReader
+from iotdb_cluster.timeseries.series_reader import SeriesReader
 from iotdb_cluster.types.identity import GroupId, NodeId
 from iotdb_cluster.types.schema import DataType
 
 
 @dataclass(slots=True)
 class OpenReader:
-    """One reader; `source` is None for a series that does not exist. Its lock lets one call at a time use it."""
+    """One reader of one series. Its lock lets one call at a time use it."""
 
     group: GroupId
     requester: NodeId
     query_id: int
+    path: str
     data_type: DataType
-    source: SeriesReader | None
+    source: SeriesReader
     last_used_ms: int
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -40,7 +41,13 @@ class Readers:
         return len(self._readers)
 
     def open(
-        self, group: GroupId, requester: NodeId, query_id: int, data_type: DataType, source: SeriesReader | None
+        self,
+        group: GroupId,
+        requester: NodeId,
+        query_id: int,
+        path: str,
+        data_type: DataType,
+        source: SeriesReader,
     ) -> int:
         """A new reader's id, greater than 0; raises `Busy` at the limit."""
         now_ms = self._clock.now_ms()
@@ -49,7 +56,7 @@ class Readers:
             if len(self._readers) >= self._max_count:
                 raise Busy(f"{len(self._readers)} readers are open, read_open_max_count allows no more: end a query")
             reader_id = next(self._ids)
-            self._readers[reader_id] = OpenReader(group, requester, query_id, data_type, source, now_ms)
+            self._readers[reader_id] = OpenReader(group, requester, query_id, path, data_type, source, now_ms)
         return reader_id
 
     def find(self, group: GroupId, reader_id: int) -> OpenReader:

@@ -1,6 +1,7 @@
 """What a node says of itself for `iotdb-cluster status`."""
 
 import os
+from collections.abc import Sequence
 from typing import Protocol
 
 from iotdb_cluster.members.context import Context
@@ -34,7 +35,7 @@ class Reported(Protocol):
         """The meta group's state as applied here."""
 
     @property
-    def data_members(self) -> "list[DataGroupMember]":
+    def data_members(self) -> Sequence[DataGroupMember]:
         """The data groups it is in."""
 
 

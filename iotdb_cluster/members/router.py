@@ -18,12 +18,13 @@ from iotdb_cluster.errors import (
     OutcomeUnknown,
     PathIllegal,
     PathNotFound,
-    RemoteFailure,
+    RemoteError,
     RequestError,
     StatusCode,
     StorageGroupUnknown,
     Unreachable,
 )
+from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_of, node_struct
@@ -35,7 +36,6 @@ from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.identity import META_GROUP, GroupId, Node, NodeId
 from iotdb_cluster.types.plans import PlanKind, SetStorageGroupPlan
-from iotdb_cluster.members import structs
 from iotdb_cluster.wire.plans import encode_plan
 
 log = structlog.get_logger()
@@ -182,7 +182,7 @@ class Router:
         port = Port.META if group == META_GROUP else Port.DATA
         try:
             answer = await self._context.transport.call(node, port, "propose", (request,), left_ms)
-        except RemoteFailure as failure:
+        except RemoteError as failure:
             raise OutcomeUnknown(f"{node} failed on the call: {failure.message}") from failure
         if answer.not_leader:
             leader = None if answer.leader is None else node_of(answer.leader).identifier
@@ -200,7 +200,9 @@ class Router:
     def _next_target(self, group: GroupId, hint: NodeId | None, asked: set[NodeId]) -> NodeId | None:
         """Whom to ask next: the hinted leader, the one this node knows, then every member; each once in a round."""
         own = self._member(group)
-        candidates: list[NodeId] = [candidate for candidate in (hint, own.leader if own else None) if candidate is not None]
+        candidates: list[NodeId] = [
+            candidate for candidate in (hint, own.leader if own else None) if candidate is not None
+        ]
         candidates += [node.identifier for node in self._members_of(group)]
         for candidate in candidates:
             if candidate not in asked:

@@ -1,7 +1,7 @@
 """The one thread of a node that steps its groups and carries their effects out in order.
 
-A turn takes everything that waits, steps it, sends what need not be durable, writes and syncs once for all groups, and
-only then lets go of what stands on that write (DESIGN 3.1, 9). The runtime owns no thread: whoever has one calls `turn`.
+A turn takes everything that waits, steps it, sends what need not be durable, writes and syncs once for all groups,
+and only then lets go of what stands on that write (DESIGN 3.1, 9). The runtime owns no thread: whoever has one calls `turn`.
 """
 
 from collections import deque
@@ -38,7 +38,9 @@ class Steppable(Protocol):
 class Runtime:
     """Inbox, groups, and the turn. Only `post`, `propose` and `call_soon` may be called from other threads."""
 
-    def __init__(self, *, clock: Clock, journal: Journal, wake: Callable[[], None], turn_max_events: int = 4_096) -> None:
+    def __init__(
+        self, *, clock: Clock, journal: Journal, wake: Callable[[], None], turn_max_events: int = 4_096
+    ) -> None:
         self._clock = clock
         self.journal = journal
         self._wake = wake
@@ -48,7 +50,7 @@ class Runtime:
         self._after_sync: list[Callable[[], None]] = []
         self._saved: dict[GroupId, EntryId] = {}
 
-    # -- from any thread -------------------------------------------------------------------------------------------
+    # -- from any thread ---------------------------------------------------------------------------------------------
 
     def post(self, group: GroupId, event: Event) -> None:
         """Step `event` in the next turn; nothing happens when the group is gone by then."""
@@ -70,7 +72,7 @@ class Runtime:
         """How much waits for the next turn."""
         return len(self._inbox)
 
-    # -- in the runtime's thread -----------------------------------------------------------------------------------
+    # -- in the runtime's thread -------------------------------------------------------------------------------------
 
     def add(self, member: Steppable) -> None:
         """Step this member from now on."""
@@ -111,7 +113,9 @@ class Runtime:
         if self._inbox or more_to_tidy:
             return 0
         now_ms = self._clock.now_ms()
-        return max(0, min((member.next_deadline_ms for member in self._members.values()), default=now_ms + IDLE_MS) - now_ms)
+        return max(
+            0, min((member.next_deadline_ms for member in self._members.values()), default=now_ms + IDLE_MS) - now_ms
+        )
 
     def _take(self, now_ms: int) -> None:
         """Step everything that waits, group by group: what it saves and sends goes out together."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from iotdb_cluster.errors import RequestError, StatusCode
-from iotdb_cluster.members.waiting import Outcome
 from iotdb_cluster.members import structs
+from iotdb_cluster.members.waiting import Outcome
 
 
 def status(code: int = StatusCode.SUCCESS_STATUS, message: str = "") -> Any:

@@ -26,7 +26,9 @@ def tablet_of(
     for measurement, data_type in zip(measurements, data_types, strict=True):
         end = _column_end(values, start, data_type, rows)
         if end > len(values):
-            raise MalformedInput(f"the values end in column {measurement}: {len(values)} bytes, at least {end} are needed")
+            raise MalformedInput(
+                f"the values end in column {measurement}: {len(values)} bytes, at least {end} are needed"
+            )
         columns.append(values[start:end])
         start = end
     if start != len(values):
@@ -50,7 +52,7 @@ def _column_end(values: bytes, start: int, data_type: DataType, rows: int) -> in
     for _ in range(rows):
         if end + 4 > len(values):
             return end + 4
-        (length,) = _LENGTH.unpack_from(values, end)
+        length = int(_LENGTH.unpack_from(values, end)[0])
         if length < 0:
             raise MalformedInput(f"a text of {length} bytes")
         end += 4 + length

@@ -35,7 +35,9 @@ def zone_of(zone_id: str) -> tzinfo:
     return zoneinfo.ZoneInfo(zone_id)
 
 
-def _offset_id(zone_id: str, prefix: str | None, sign: str, hours: str, minutes: str | None, seconds: str | None) -> str:
+def _offset_id(
+    zone_id: str, prefix: str | None, sign: str, hours: str, minutes: str | None, seconds: str | None
+) -> str:
     total = _seconds(sign, hours, minutes, seconds)
     if abs(total) > _MAX_OFFSET_S or int(minutes or 0) > 59 or int(seconds or 0) > 59:
         raise _refused(zone_id)

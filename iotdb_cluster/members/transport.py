@@ -51,7 +51,7 @@ class Transport(Protocol):
         """
 
     def call(self, to: Node, port: Port, method: str, arguments: tuple[Any, ...], timeout_ms: int) -> Pending[Any]:
-        """Call and await: fails with `Unreachable` when nothing was sent, with `OutcomeUnknown` or the peer's error after."""
+        """Call and await: fails with `Unreachable` when nothing was sent, else `OutcomeUnknown` or the peer's error."""
 
     def introduce(self, ip: str, meta_port: int, timeout_ms: int) -> Pending[Any]:
         """Say `hello` to whoever answers on a meta port; gives the `HelloAnswer`, also one that refuses us."""

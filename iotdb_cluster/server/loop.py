@@ -1,0 +1,135 @@
+"""The threads of a node that are no connection's: the runtime's, the background's, and who waits for the end."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from iotdb_cluster.errors import ClusterError
+
+log = structlog.get_logger()
+
+SLEEP_MAX_MS = 1_000
+
+
+class WakeUp:
+    """Lets one thread sleep until another wakes it; a wake-up that comes too early is kept, further ones are one."""
+
+    def __init__(self) -> None:
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def wake(self) -> None:
+        """Let the sleeper go on, or not fall asleep; from any thread."""
+        if self._asleep.locked():
+            try:
+                self._asleep.release()
+            except RuntimeError:
+                return  # somebody else was faster: awake is awake
+
+    def sleep(self, timeout_ms: int) -> None:
+        """Until woken, at most `timeout_ms`."""
+        self._asleep.acquire(timeout=timeout_ms / 1000)
+
+
+class RuntimeThread:
+    """Calls `turn` whenever something waits or is due, until it is stopped or a fault ends it."""
+
+    def __init__(self, turn: Callable[[], int], wake_up: WakeUp, on_fault: Callable[[BaseException], None]) -> None:
+        self._turn = turn
+        self._wake_up = wake_up
+        self._on_fault = on_fault
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="runtime", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Take no further turn; False when the present one takes longer than the time."""
+        self._stopping = True
+        self._wake_up.wake()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                due_ms = self._turn()
+                if due_ms > 0:
+                    self._wake_up.sleep(min(due_ms, SLEEP_MAX_MS))
+        except BaseException as error:  # noqa: BLE001 - told, and the node ends
+            # Whatever it is, the node can't go on without its runtime: it ends, and says why.
+            self._on_fault(error)
+
+
+class Background:
+    """One thread for work that nobody waits for: sealing, compaction. Work reports its faults itself."""
+
+    def __init__(self, on_fault: Callable[[BaseException], None]) -> None:
+        self._on_fault = on_fault
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="background", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Do `work` behind what was submitted before."""
+        self._work.put(work)
+
+    def stop(self, timeout_s: float) -> bool:
+        """End after the present piece of work; False when that takes longer than the time."""
+        self._work.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - told, and the node ends
+                self._on_fault(error)
+                return
+
+
+class End:
+    """Why and how the node ends; the first reason counts."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._ended = threading.Event()
+        self.exit_status = 0
+
+    def stop(self, reason: str) -> None:
+        """End in good order."""
+        self._end(0, reason)
+
+    def fault(self, error: BaseException) -> None:
+        """End because of an error of this node's own."""
+        if not self._ended.is_set():
+            if isinstance(error, ClusterError):
+                log.error("node_stops", fault=str(error))
+            else:
+                log.error("node_stops", fault=repr(error), exc_info=error)
+        self._end(1, str(error))
+
+    def wait(self) -> int:
+        """Block until it is time to end; the exit status."""
+        self._ended.wait()
+        return self.exit_status
+
+    @property
+    def is_near(self) -> bool:
+        """True once something wants the node to end."""
+        return self._ended.is_set()
+
+    def _end(self, exit_status: int, reason: str) -> None:
+        with self._guard:
+            if not self._ended.is_set():
+                self.exit_status = exit_status
+                log.info("node_ends", reason=reason, exit_status=exit_status)
+                self._ended.set()

@@ -1,0 +1,153 @@
+"""A node as a process: real disk, clock, threads and sockets around a `ClusterNode`."""
+
+import gc
+import random
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from iotdb_cluster.errors import ClusterError, StartRefused
+from iotdb_cluster.members.client_service import ClientService
+from iotdb_cluster.members.clock import MonotonicClock
+from iotdb_cluster.members.data_service import DataService
+from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
+from iotdb_cluster.members.meta_service import MetaService
+from iotdb_cluster.members.node import ClusterNode
+from iotdb_cluster.members.pending import drive
+from iotdb_cluster.server.loop import Background, End, RuntimeThread, WakeUp
+from iotdb_cluster.server.peers import PeerTransport
+from iotdb_cluster.server.transport.limits import TransportLimits
+from iotdb_cluster.server.transport.server import ThriftServer
+from iotdb_cluster.settings import MIB, Settings
+from iotdb_cluster.storage.disk import RealDisk
+from iotdb_cluster.types.identity import NodeId
+from iotdb_cluster.wire.codec import Codec
+from iotdb_cluster.wire.limits import Limits
+
+log = structlog.get_logger()
+
+STOP_TIMEOUT_S = 1.0
+"""For each part of the node, when it is told to stop; all of them together stay below 5 s."""
+
+
+class _Greeting:
+    """Lets the transport introduce the node, which is made after it."""
+
+    node: ClusterNode
+
+    def request(self) -> Any:
+        return self.node.introductions.request()
+
+    def fault_of_answer(self, expected: NodeId | None, answer: Any) -> str | None:
+        return self.node.introductions.fault_of_answer(expected, answer)
+
+
+class NodeProcess:
+    """One node with its threads; `run` blocks until it is told to end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._end = End()
+        self._clock = MonotonicClock()
+        self._disk = RealDisk(Path(settings.data_dir))
+        codec = Codec(Limits(frame_bytes=settings.frame_max_mb * MIB, elements=settings.element_max_count))
+        draw = random.SystemRandom().randint
+        wake_up = WakeUp()
+        greeting = _Greeting()
+        self._transport = PeerTransport(
+            codec, greeting, self._clock, draw, compact_to_strangers=settings.enable_thrift_compression
+        )
+        self._background = Background(self._end.fault)
+        self._node = ClusterNode(
+            settings=settings,
+            disk=self._disk,
+            clock=self._clock,
+            transport=self._transport,
+            draw=draw,
+            submit=self._background.submit,
+            wake=wake_up.wake,
+            removed=self._end.stop,
+        )
+        greeting.node = self._node
+        self._runtime = RuntimeThread(self._node.turn, wake_up, self._end.fault)
+        self._servers = self._bind(codec)
+
+    def _bind(self, codec: Codec) -> list[ThriftServer]:
+        """Take the three ports before anything is written, so that a port in use leaves no trace."""
+        settings, node = self._settings, self._node
+        tables = (
+            (settings.local_meta_port, "MetaExtension", meta_handlers(MetaService(node))),
+            (settings.local_data_port, "DataExtension", data_handlers(DataService(node))),
+            (settings.local_client_port, "TSIService", client_handlers(ClientService(node))),
+        )
+        servers: list[ThriftServer] = []
+        try:
+            for port, service, table in tables:
+                servers.append(
+                    ThriftServer(
+                        (settings.bind_address, port),
+                        service,
+                        table,
+                        codec,
+                        limits=TransportLimits.of(settings),
+                        clock=self._clock,
+                        on_fault=self._end.fault,
+                    )
+                )
+        except StartRefused:
+            for server in servers:
+                server.close()
+            self._disk.close()
+            raise
+        return servers
+
+    def run(self, ready: Callable[[], None] | None) -> int:
+        """Open the folder, serve, and end when a signal, a fault or the cluster says so; the exit status."""
+        self._node.open()
+        # What exists now lives as long as the process: the collector need not walk it again and again.
+        gc.freeze()
+        self._background.start()
+        self._runtime.start()
+        for server in self._servers:
+            server.start()
+        life = threading.Thread(target=self._live, name="life", daemon=True)
+        life.start()
+        log.info("node_serves", node=str(self._node.me), client_port=self._settings.local_client_port)
+        if ready is not None:
+            ready()
+        status = self._end.wait()
+        self._stop(in_good_order=status == 0)
+        return status
+
+    def stop(self, reason: str) -> None:
+        """End in good order; from any thread, also from a signal handler."""
+        self._end.stop(reason)
+
+    def _live(self) -> None:
+        try:
+            drive(self._node.live(), self._clock)
+        except ClusterError as error:
+            if not self._end.is_near:
+                self._end.fault(error)
+
+    def _stop(self, *, in_good_order: bool) -> None:
+        for server in self._servers:
+            server.close(STOP_TIMEOUT_S / 3)
+        stopped = self._runtime.stop(STOP_TIMEOUT_S)
+        self._background.stop(STOP_TIMEOUT_S)
+        self._transport.close(STOP_TIMEOUT_S)
+        if in_good_order and stopped:
+            self._node.close()
+        self._disk.close()
+
+
+def run_node(settings: Settings, ready: Callable[[], None] | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; exit status 0, or 1 after a fault. Raises `StartRefused`, `Corruption`."""
+    process = NodeProcess(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: process.stop(signal.Signals(received).name))
+    return process.run(ready)
