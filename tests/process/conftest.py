@@ -1,0 +1,68 @@
+"""Real node processes on loopback, each test in a folder of its own."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from iotdb_cluster.cli.ask import ask_report
+from iotdb_cluster.cli.local_cluster import LocalCluster
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "iotdb_cluster.cli.main"]
+
+
+@pytest.fixture
+def cluster_of(tmp_path) -> Iterator[Callable[..., LocalCluster]]:
+    """Starts clusters, ready to use; all their processes are gone after the test."""
+    opened: list[LocalCluster] = []
+
+    def start(node_count: int = 3, folder: Path | None = None, **settings: object) -> LocalCluster:
+        cluster = LocalCluster.open(
+            folder or tmp_path / "cluster", node_count=node_count, ask=ask_report, settings=settings
+        )
+        opened.append(cluster)
+        cluster.start()
+        cluster.wait_until_ready()
+        return cluster
+
+    yield start
+    for cluster in opened:
+        for node in cluster.nodes:
+            cluster.kill(node)
+        cluster.stop()
+
+
+@pytest.fixture
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `iotdb-cluster ...` to its end."""
+
+    def run(*arguments: str, timeout_s: float = 60, **more: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False, **more
+        )
+
+    return run
+
+
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+    """Look again and again until `condition()` is true; fails with `what` when the time is over."""
+    ends_at = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < ends_at, f"not within {timeout_s:.0f} s: {what}"
+        pause.wait(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """True while the process exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
