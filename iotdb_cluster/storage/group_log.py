@@ -1,5 +1,6 @@
 """What the journal knows of one group: its base, the entries of its tail, and in which segment each of them stands."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -65,6 +66,11 @@ class SegmentUse:
     def forget(self, sequence: int) -> None:
         """A segment is gone; nothing of it was needed."""
         self._needed.pop(sequence, None)
+
+    def check(self, counted: Counter[int]) -> None:
+        """Assert that exactly `counted` is needed of the segments."""
+        assert counted == Counter({sequence: size for sequence, size in self._needed.items() if size}), self._needed
+        assert self.total == counted.total(), (self.total, counted)
 
 
 class GroupLog:
@@ -153,6 +159,21 @@ class GroupLog:
         self._runs[position : position + 1] = [moved] if start == run.first else [run, moved]
         offset = self.first_index
         return CarriedRecord(self.group, self.base, self._entries[start - offset : stop - offset])
+
+    def check(self) -> Counter[int]:
+        """Assert the invariants of this class; returns the needed bytes of each segment."""
+        counted: Counter[int] = Counter()
+        ends = [*(run.first for run in self._runs), self.last_index + 1][1:]
+        assert bool(self._runs) == bool(self._entries), self._runs
+        assert not self._runs or self._runs[0].first == self.first_index, self._runs
+        for position, entry in enumerate(self._entries, self.first_index):
+            assert entry.index == position, entry
+        for run, end in zip(self._runs, ends, strict=True):
+            assert run.first < end, self._runs
+            size = stored_size(self._entries[run.first - self.first_index : end - self.first_index])
+            assert run.size == size, (run, size)
+            counted[run.sequence] += size
+        return counted
 
     def _append(self, entries: Sequence[Entry], sequence: int) -> None:
         if not entries:

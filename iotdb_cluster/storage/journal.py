@@ -5,6 +5,7 @@ were saved. `recover` reads them, `save_...` puts them into a buffer, `sync` mak
 `maintain` begins new segments and empties old ones: what is still needed of the oldest is said again in the newest.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -159,6 +160,15 @@ class Journal:
             self._guarded(self._write_last_mark)
         self._writer.file.close()
         self._failed = True
+
+    def check(self) -> None:
+        """Assert the invariants of the bookkeeping; for tests, after every step."""
+        counted: Counter[int] = Counter()
+        for log in self._state.groups.values():
+            counted += log.check()
+        self._state.use.check(counted)
+        present = {*self._state.older, self._current.header.sequence}
+        assert counted.keys() <= present, (counted, present)
 
     @property
     def unsynced_bytes(self) -> int:

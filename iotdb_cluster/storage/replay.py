@@ -44,7 +44,7 @@ class _GroupReplay:
                 self._forget(self._last if drop_log else last.index)
             case ResetRecord(_, base):
                 self.base, self.base_sequence = base, sequence
-                self._forget(self._last)
+                self._entries, self._first, self._last = {}, 1, 0
             case CarriedRecord(_, base, entries):
                 self.base, self.base_sequence = base, sequence
                 self._add(list(entries), sequence)

@@ -11,7 +11,7 @@ from iotdb_cluster.storage.settings import JournalSettings
 from iotdb_cluster.types.entries import Entry
 from iotdb_cluster.types.identity import BEFORE_FIRST, EntryId, GroupId, HardState, NodeId
 from iotdb_cluster.types.membership import Membership
-from tests.sim.disk import SimDisk, SimulatedCrash
+from tests.sim.disk import SimDisk
 
 SMALL = JournalSettings(segment_max_bytes=4096, carry_over_step_bytes=4096, small_segments_max_count=3)
 THREE = Membership(frozenset({NodeId(1), NodeId(2), NodeId(3)}))
@@ -50,6 +50,7 @@ class World:
         found = self.journal.recover()
         assert found in (self.durable, self.saved)
         self.durable = self.saved = found
+        self.journal.check()
         return found
 
     def crash(self, *, power_loss: bool) -> None:
@@ -97,6 +98,7 @@ class World:
 
     def maintain(self) -> bool:
         more = self.journal.maintain()
+        self.journal.check()
         self.durable = dict(self.saved)
         return more
 
@@ -112,6 +114,7 @@ class World:
         if self.saved is self.durable:
             self.saved = dict(self.durable)
         self.saved[GroupId(group)] = state
+        self.journal.check()
 
 
 def new_world(seed: int = 0, settings: JournalSettings = SMALL) -> World:
@@ -119,14 +122,3 @@ def new_world(seed: int = 0, settings: JournalSettings = SMALL) -> World:
     world = World(SimDisk(Random(seed)), settings)
     world.start()
     return world
-
-
-def crashed(world: World, at_step: int, power_loss: bool, story: "object") -> bool:
-    """Run `story(world)` up to a durable step and crash there; False when the story ended before."""
-    world.disk.crash_at(at_step)
-    try:
-        story(world)  # type: ignore[operator]
-    except SimulatedCrash:
-        world.crash(power_loss=power_loss)
-        return True
-    return False

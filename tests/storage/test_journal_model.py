@@ -47,7 +47,7 @@ def do(world: World, what: str, group: int, a: int, b: int) -> None:
         world.drop(group)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.integers(0, 1 << 32), st.lists(st.tuples(st.lists(steps, max_size=60), crashes), min_size=1, max_size=4))
 def test_after_any_crash_the_log_is_what_was_durable_or_what_was_being_synced(
     seed: int, lives: list[tuple[list[tuple[str, int, int, int]], tuple[int, bool]]]
