@@ -6,8 +6,8 @@ import sys
 import threading
 from pathlib import Path
 
-from iotdb_cluster.cli.ask import ask_report
 from iotdb_cluster.cli.local_cluster import LocalCluster
+from iotdb_cluster.client.operators import ask_report
 
 LOOK_S = 0.5
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from iotdb_cluster.cli.status import Ask
 from iotdb_cluster.errors import StartRefused
 from iotdb_cluster.types.report import Report
 
@@ -32,9 +33,7 @@ PORTS = range(15_000, 32_000)
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.05
-
-Ask = Callable[[str, int, float], Report | None]
-"""Asks the node at (ip, meta port) for its report, waiting at most so many seconds; None when it does not answer."""
+ANSWER_TIMEOUT_MS = 1_000
 
 
 @dataclass(slots=True)
@@ -154,7 +153,7 @@ class LocalCluster:
             for node in self.nodes:
                 if not node.is_running:
                     raise StartRefused(f"{node.name} ended: {last_words(node)}")
-            reports = [self.ask(node.ip, node.meta_port, 1.0) for node in self.nodes]
+            reports = [self.ask((node.ip, node.meta_port), timeout_ms=ANSWER_TIMEOUT_MS) for node in self.nodes]
             missing = what_is_missing(reports)
             if not missing:
                 for node, report in zip(self.nodes, reports, strict=True):

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from iotdb_cluster.cli.ask import ask_report
 from iotdb_cluster.cli.local import run_local
 from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster
+from iotdb_cluster.client.failover import Address, parse_address
+from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.errors import ClusterError, CommandRefused
 from iotdb_cluster.version import VERSION
 
@@ -63,19 +64,19 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show nodes and groups: who is alive, who leads, how far each is, and who holds what."""
-    cluster = ask_cluster(ask_report, *parse_address(meta))
+    cluster = ask_cluster(ask_report, address_of(meta))
     if as_json:
         print(json.dumps(cluster.as_json(), indent=2))
     else:
         show_status(cluster, Console())
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port in `HOST:PORT`, an IPv6 address in brackets; raises `CommandRefused`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise CommandRefused(f"'{text}' is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+def address_of(text: str) -> Address:
+    """Host and port in `HOST:PORT`; raises `CommandRefused`."""
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise CommandRefused(str(error)) from error
 
 
 def _show_version(wanted: bool) -> None:

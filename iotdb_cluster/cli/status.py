@@ -1,18 +1,23 @@
 """Puts the reports of the nodes together into one picture of the cluster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from iotdb_cluster.client.failover import Address
 from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Term
 from iotdb_cluster.types.report import GroupReport, Report, group_name
 
-Ask = Callable[[str, int, float], Report | None]
-"""Asks the node at (ip, meta port) for its report, waiting at most so many seconds; None when it does not answer."""
+ANSWER_TIMEOUT_MS = 2_000
 
-ANSWER_TIMEOUT_S = 2.0
+
+class Ask(Protocol):
+    """Asks the node at a meta address for its report (`client.operators.ask_report`)."""
+
+    def __call__(self, address: Address, *, timeout_ms: int) -> Report | None:
+        """The report; None when the node does not answer, or not in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +74,15 @@ class ClusterStatus:
         return asdict(self)
 
 
-def ask_cluster(ask: Ask, host: str, meta_port: int) -> ClusterStatus:
+def ask_cluster(ask: Ask, address: Address) -> ClusterStatus:
     """The cluster that the node at this address belongs to; raises `CommandRefused` when that one does not answer."""
-    first = ask(host, meta_port, ANSWER_TIMEOUT_S)
+    first = ask(address, timeout_ms=ANSWER_TIMEOUT_MS)
     if first is None:
-        raise CommandRefused(f"{host}:{meta_port} does not answer")
+        raise CommandRefused(f"{address[0]}:{address[1]} does not answer")
     members = first.members or (first.node,)
     others = [member for member in members if member.identifier != first.node.identifier]
     with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
-        answers = list(pool.map(lambda member: ask(member.ip, member.meta_port, ANSWER_TIMEOUT_S), others))
+        answers = list(pool.map(lambda member: ask(member.meta_address, timeout_ms=ANSWER_TIMEOUT_MS), others))
     return put_together([first, *(answer for answer in answers if answer is not None)])
 
 

@@ -28,7 +28,7 @@ def report(me, *, leaders=None, **changes):
 
 
 def opened(folder, **options):
-    return LocalCluster.open(folder, ask=lambda *_: None, **options)
+    return LocalCluster.open(folder, ask=lambda address, timeout_ms: None, **options)
 
 
 # ---- the folder

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from iotdb_cluster.cli.main import parse_address
+from iotdb_cluster.cli.main import address_of
 from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster, put_together
 from iotdb_cluster.errors import CommandRefused, MalformedInput
@@ -77,13 +77,13 @@ def test_the_newest_table_decides_who_is_a_member():
 
 def test_all_members_are_asked_whichever_is_named():
     reports = {9001: report(1, group(None, 1, 1)), 9003: report(3, group(None, 1, 3))}
-    status = ask_cluster(lambda _host, port, _timeout: reports.get(port), "127.0.0.1", 9003)
+    status = ask_cluster(lambda address, timeout_ms: reports.get(address[1]), ("127.0.0.1", 9003))
     assert [True, False, True] == [node.alive for node in status.nodes]
 
 
 def test_a_cluster_that_does_not_answer_is_said_so():
     with pytest.raises(CommandRefused, match="somewhere:9003 does not answer"):
-        ask_cluster(lambda *_: None, "somewhere", 9003)
+        ask_cluster(lambda address, timeout_ms: None, ("somewhere", 9003))
 
 
 def test_the_status_is_shown_and_is_json():
@@ -100,10 +100,10 @@ def test_the_status_is_shown_and_is_json():
     ("text", "expected"), [("a:1", ("a", 1)), ("[::1]:9003", ("::1", 9003)), ("10.0.0.1:65535", ("10.0.0.1", 65535))]
 )
 def test_an_address_is_host_and_port(text, expected):
-    assert expected == parse_address(text)
+    assert expected == address_of(text)
 
 
 @pytest.mark.parametrize("text", ["", "a", "a:", ":1", "a:x", "a:0", "a:65536"])
 def test_what_is_no_address_is_refused(text):
-    with pytest.raises(CommandRefused, match="is not HOST:PORT"):
-        parse_address(text)
+    with pytest.raises(CommandRefused, match="is no address"):
+        address_of(text)

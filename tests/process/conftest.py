@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from iotdb_cluster.cli.ask import ask_report
 from iotdb_cluster.cli.local_cluster import LocalCluster
+from iotdb_cluster.client.operators import ask_report
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "iotdb_cluster.cli.main"]

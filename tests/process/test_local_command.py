@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from iotdb_cluster.cli.ask import ask_report
+from iotdb_cluster.client.operators import ask_report
 from tests.process.conftest import COMMAND, is_alive, wait_for
 
 pytestmark = pytest.mark.process
@@ -47,7 +47,7 @@ def test_it_prints_one_line_and_runs_until_told(local, stop_signal):
     assert 3 == len(nodes) == len({node["identifier"] for node in nodes})
     for node in nodes:
         assert {"ip", "meta_port", "data_port", "client_port", "pid", "identifier", "dir"} == set(node)
-        report = ask_report(node["ip"], node["meta_port"], 5)
+        report = ask_report((node["ip"], node["meta_port"]))
         assert (node["identifier"], node["pid"]) == (report.node.identifier, report.pid)
     process.send_signal(stop_signal)
     assert ("", 0) == ended(process)
@@ -58,8 +58,8 @@ def test_a_node_that_dies_stays_dead_and_the_others_go_on(local):
     process, nodes = local("--nodes", "3")
     os.kill(nodes[0]["pid"], signal.SIGKILL)
     wait_for(lambda: "has ended" in process.stderr.readline(), "the message on standard error")
-    assert ask_report(nodes[0]["ip"], nodes[0]["meta_port"], 1) is None
-    assert ask_report(nodes[1]["ip"], nodes[1]["meta_port"], 5) is not None
+    assert ask_report((nodes[0]["ip"], nodes[0]["meta_port"])) is None
+    assert ask_report((nodes[1]["ip"], nodes[1]["meta_port"])) is not None
     assert process.poll() is None
 
 
@@ -78,5 +78,5 @@ def test_the_same_folder_again_is_the_same_cluster(local, run_command, tmp_path)
 
 def test_one_node_alone_is_a_cluster(local):
     _, nodes = local("--nodes", "1")
-    report = ask_report(nodes[0]["ip"], nodes[0]["meta_port"], 5)
+    report = ask_report((nodes[0]["ip"], nodes[0]["meta_port"]))
     assert {nodes[0]["identifier"]: 10_000} == report.slots
