@@ -35,7 +35,7 @@ class BinaryWalk(Walk):
         if version != VERSION:
             raise MalformedInput(f"version {version.hex()} of the binary protocol")
         kind = kind_of_message(self.byte())
-        method = self.text()
+        method = self.method_name()
         return Header(Protocol.BINARY, kind, method, self.integer(Kind.I32))
 
     def field_header(self, previous_id: int) -> tuple[Kind, int] | None:

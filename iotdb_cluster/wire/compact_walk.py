@@ -9,7 +9,7 @@ import struct
 from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.wire.header import Header, Protocol, kind_of_message
 from iotdb_cluster.wire.idl import Kind
-from iotdb_cluster.wire.walk import Walk
+from iotdb_cluster.wire.walk import CutOff, Walk
 
 VERSION = 1
 VERSION_BITS = 5
@@ -55,7 +55,7 @@ class CompactWalk(Walk):
             raise MalformedInput(f"version {code & ((1 << VERSION_BITS) - 1)} of the compact protocol")
         kind = kind_of_message(code >> VERSION_BITS)
         seqid = self._varint(32)
-        return Header(Protocol.COMPACT, kind, self.text(), seqid - (1 << 32) if seqid >> 31 else seqid)
+        return Header(Protocol.COMPACT, kind, self.method_name(), seqid - (1 << 32) if seqid >> 31 else seqid)
 
     def field_header(self, previous_id: int) -> tuple[Kind, int] | None:
         code = self.byte()
@@ -113,7 +113,7 @@ class CompactWalk(Walk):
         value = shift = 0
         while shift < bits:
             if at >= len(data):
-                raise MalformedInput(f"cut off inside a number at {self.at}")
+                raise CutOff(f"cut off inside a number at {self.at}")
             byte = data[at]
             at += 1
             value |= (byte & 127) << shift

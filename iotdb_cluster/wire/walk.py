@@ -13,6 +13,13 @@ from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.wire.idl import Field, FieldType, Kind, Struct
 from iotdb_cluster.wire.limits import Limits
 
+METHOD_NAME_BYTES = 256
+"""Longer names are none; a refusal of a call repeats the name."""
+
+
+class CutOff(MalformedInput):
+    """The bytes end before the message does."""
+
 
 class Budget:
     """What one message may still spend on elements."""
@@ -41,7 +48,7 @@ class Walk(ABC):
     least_bytes: ClassVar[dict[Kind, int]]
     fixed_bytes: ClassVar[dict[Kind, int]]
 
-    def __init__(self, data: bytes, at: int, limits: Limits) -> None:
+    def __init__(self, data: bytes | bytearray, at: int, limits: Limits) -> None:
         self.data = data
         self.at = at
         self.limits = limits
@@ -142,10 +149,14 @@ class Walk(ABC):
         if count * least_bytes > len(self.data) - self.at:
             raise MalformedInput(f"{count} elements in {len(self.data) - self.at} bytes")
 
-    def text(self) -> str:
+    def method_name(self) -> str:
+        """The name of a method, in the head of a message."""
+        return self.text(METHOD_NAME_BYTES)
+
+    def text(self, most_bytes: int | None = None) -> str:
         """A string; only UTF-8 is one."""
         length = self.length()
-        if length > self.limits.string_bytes:
+        if length > (self.limits.string_bytes if most_bytes is None else most_bytes):
             raise MalformedInput(f"a string of {length} bytes")
         raw = self.take(length)
         try:
@@ -155,20 +166,23 @@ class Walk(ABC):
 
     def take(self, length: int) -> bytes:
         """The next bytes, all of them."""
-        end = self.at + length
+        start = self.at
+        self.pass_over(length)
+        return bytes(self.data[start : self.at])
+
+    def pass_over(self, length: int) -> None:
+        """Go on behind the next bytes, which must be there."""
         if length < 0:
             raise MalformedInput(f"a length of {length}")
-        if end > len(self.data):
-            raise MalformedInput(f"cut off: {length} bytes wanted at {self.at}, {len(self.data) - self.at} are left")
-        taken = self.data[self.at : end]
-        self.at = end
-        return taken
+        if self.at + length > len(self.data):
+            raise CutOff(f"cut off: {length} bytes wanted at {self.at}, {len(self.data) - self.at} are left")
+        self.at += length
 
     def byte(self) -> int:
         """The next byte, unsigned."""
         at = self.at
         if at >= len(self.data):
-            raise MalformedInput(f"cut off at {at}")
+            raise CutOff(f"cut off at {at}")
         self.at = at + 1
         return self.data[at]
 
@@ -182,7 +196,7 @@ class Walk(ABC):
             case Kind.DOUBLE:
                 self.double()
             case Kind.STRING:
-                self.take(self.length())
+                self.pass_over(self.length())
             case Kind.STRUCT:
                 number = 0
                 while (header := self.field_header(number)) is not None:
@@ -204,7 +218,7 @@ class Walk(ABC):
             return
         self._check_count(count, sum(self.least_bytes[kind] for kind in known))
         if all(kind in self.fixed_bytes for kind in known):
-            self.take(count * sum(self.fixed_bytes[kind] for kind in known))
+            self.pass_over(count * sum(self.fixed_bytes[kind] for kind in known))
             return
         for _ in range(count):
             for kind in known:
