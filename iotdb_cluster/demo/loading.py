@@ -1,8 +1,4 @@
-"""Loads the sites through the client port, several writers at a time, and goes on by itself when a node is lost.
-
-A writer sends one tablet after the other of a site, and sends a tablet again when it was not acknowledged. That is safe
-here, and only because no time of a station has two values: a tablet that takes effect twice changes nothing.
-"""
+"""Loads the sites through the client port, several writers at a time, one tablet of a site after the other."""
 
 import itertools
 import threading
@@ -14,15 +10,12 @@ from typing import Protocol
 
 from iotdb_cluster.cli.csv_file import Rows
 from iotdb_cluster.demo.stations import Site
-from iotdb_cluster.errors import Busy, NoLeader, NotReady, OutcomeUnknown, RequestError
 
 WRITERS = 4
-RETRY_S = 0.02
-GIVE_UP_S = 60.0
 
 
 class Writer(Protocol):
-    """A connection to the cluster that can write; it may choose the node."""
+    """A connection to the cluster that can write, and goes on by itself when a node is lost."""
 
     def write(self, rows: Rows) -> None:
         """Write a tablet; returns when it is acknowledged, raises `RequestError`."""
@@ -37,7 +30,6 @@ class LoadReport:
 
     acknowledged: list[tuple[float, float, str]] = field(default_factory=list)
     """For each tablet: when it was first sent, when it was acknowledged, and its site."""
-    repeated: int = 0
 
     def longest_wait_s(self, since: float) -> tuple[float, str]:
         """The longest that a writer waited for a tablet that was acknowledged after `since`, and its site."""
@@ -102,16 +94,7 @@ class Loader:
 
     def _write(self, writer: Writer, rows: Rows, site: str) -> None:
         begin = time.monotonic()
-        while True:
-            try:
-                writer.write(rows)
-                break
-            except (Busy, NoLeader, NotReady, OutcomeUnknown) as error:
-                if time.monotonic() - begin > GIVE_UP_S:
-                    raise RequestError(f"{site}: not acknowledged within {GIVE_UP_S:.0f} s: {error}") from error
-                with self._guard:
-                    self.report.repeated += 1
-                time.sleep(RETRY_S)
+        writer.write(rows)
         with self._guard:
             self.report.acknowledged.append((begin, time.monotonic(), site))
             self.done += 1
