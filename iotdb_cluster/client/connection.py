@@ -1,6 +1,7 @@
 """Calls to one service of one node over one connection."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from iotdb_cluster.client.channel import Channel
@@ -9,6 +10,12 @@ from iotdb_cluster.wire.codec import Codec
 from iotdb_cluster.wire.header import Protocol
 
 CONNECT_TIMEOUT_MS = 5_000
+
+
+@cache
+def shared_codec() -> Codec:
+    """The codec with the default limits; making one takes a fifth of a second, and all threads may share it."""
+    return Codec()
 
 
 class ThriftClient:
@@ -25,13 +32,13 @@ class ThriftClient:
         self,
         address: tuple[str, int],
         service: str,
-        codec: Codec,
+        codec: Codec | None = None,
         *,
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS,
         protocol: Protocol = Protocol.BINARY,
     ) -> None:
-        self._channel = Channel(address, connect_timeout_ms, frame_max_bytes=codec.limits.frame_bytes)
-        self._codec = codec
+        self._codec = shared_codec() if codec is None else codec
+        self._channel = Channel(address, connect_timeout_ms, frame_max_bytes=self._codec.limits.frame_bytes)
         self._service = service
         self._seqid = 0
         self.protocol = protocol

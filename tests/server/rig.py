@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self
 
 from iotdb_cluster.errors import Fault
@@ -19,7 +20,14 @@ SERVICE = "TSIService"
 ECHO = "requestStatementId"
 """A method that takes an i64 and gives one."""
 
-CODEC = Codec()
+
+@cache
+def codec_for(frame_max_bytes: int) -> Codec:
+    """A codec takes a fifth of a second to make, and threads may share it."""
+    return Codec(Limits(frame_bytes=frame_max_bytes))
+
+
+CODEC = codec_for(TransportLimits().frame_max_bytes)
 
 
 def echo(number: int, connection: Any) -> int:
@@ -41,7 +49,7 @@ def serving(
         (host, 0),
         service,
         table or {ECHO: echo},
-        Codec(Limits(frame_bytes=bounds.frame_max_bytes)),
+        codec_for(bounds.frame_max_bytes),
         limits=bounds,
         clock=MonotonicClock(),
         on_fault=on_fault or unexpected_fault,
@@ -60,8 +68,8 @@ def unexpected_fault(fault: Fault) -> None:
 
 def threads_of(server: ThriftServer) -> list[threading.Thread]:
     """The server's threads for connections that are still alive."""
-    listener = f"{server._service}-listener"
-    return [t for t in threading.enumerate() if t.name.startswith(f"{server._service}-") and t.name != listener]
+    of_server = [thread for thread in threading.enumerate() if thread.name.startswith(f"{server.name}-")]
+    return [thread for thread in of_server if thread.name != f"{server.name}-listener"]
 
 
 class RawCaller:

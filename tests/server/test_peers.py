@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -371,19 +372,20 @@ def test_a_stranger_is_asked_only_what_strangers_may_be_and_in_its_protocol(
             made.introduce(to.ip, to.meta_port, TIME_MS).wait()
 
 
-def test_an_answer_to_another_call_is_never_taken_for_this_one() -> None:
+def test_an_answer_to_another_call_is_never_taken_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer_of_another(term: int, leader: Any, header: Any, connection: Any) -> int:
         return term
 
-    class OffByOne(type(CODEC)):  # type: ignore[misc]
-        def encode_reply(self, call: Any, result: Any) -> bytes:
-            return bytes(super().encode_reply(call._replace(seqid=call.seqid + (call.method != "hello")), result))
+    def off_by_one(call: Any, result: Any) -> bytes:
+        return CODEC.encode_reply(call._replace(seqid=call.seqid + 1), result)
 
     peer = Peer()
     with serving(peer.table() | {"timeoutNow": answer_of_another}, service=SERVICE) as server, transport() as made:
-        server._dispatcher._codec = OffByOne()
-        with pytest.raises(OutcomeUnknown, match="not 2"):
-            made.call(node_at(server), Port.META, "timeoutNow", arguments(1), TIME_MS).wait()
+        to = node_at(server)
+        assert 77 == made.call(to, Port.META, "requestCommitIndex", (None,), TIME_MS).wait()
+        monkeypatch.setattr(server._dispatcher, "_codec", Mock(wraps=CODEC, encode_reply=off_by_one))
+        with pytest.raises(OutcomeUnknown, match="the answer to call 4, not 3"):
+            made.call(to, Port.META, "timeoutNow", arguments(1), TIME_MS).wait()
 
 
 # -- a dead peer costs little ------------------------------------------------------------------------------------------

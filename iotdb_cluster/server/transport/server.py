@@ -63,7 +63,9 @@ class ThriftServer:
         self._connections: dict[Connection, threading.Thread] = {}
         self._accepted = 0
         self._closing = False
-        self._thread = threading.Thread(target=self._accept_until_closed, name=f"{service}-listener", daemon=True)
+        self.name = f"{service}-{port}"
+        """How the server's threads are called, before their own part of the name."""
+        self._thread = threading.Thread(target=self._accept_until_closed, name=f"{self.name}-listener", daemon=True)
 
     @property
     def connection_count(self) -> int:
@@ -137,7 +139,7 @@ class ThriftServer:
         sock.setblocking(True)
         connection = Connection(self._accepted, sock, _as_text(peer), self._dispatcher, self._limits)
         thread = threading.Thread(
-            target=self._run, args=(connection,), name=f"{self._service}-{self._accepted}", daemon=True
+            target=self._run, args=(connection,), name=f"{self.name}-{self._accepted}", daemon=True
         )
         with self._guard:
             self._connections[connection] = thread
