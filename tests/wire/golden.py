@@ -1,6 +1,6 @@
 """The golden vectors: bytes of the original, and the values they stand for as this project's types.
 
-Values are built from the JSON by hand, without the code under test. i64 are decimal strings there, floats are numbers or
+Values are built from the JSON by hand, without the code under test. i64 are decimal strings there, floats numbers or
 the words NaN, Infinity and -Infinity, and bytes that are no UTF-8 are `{"hex": ...}`.
 """
 
