@@ -111,3 +111,9 @@ service DataExtension extends cluster.TSDataService {
   void exile(1: i32 identifier, 2: i64 metaIndex)
   NodeReport report()
 }
+
+// Served on the client port.
+service ClientExtension extends rpc.TSIService {
+  // Lets a client that knows one client port find the cluster's other ports; needs a session.
+  NodeReport report(1: i64 sessionId)
+}

@@ -67,6 +67,8 @@ class ClientService:
             "testInsertRow": self.test_insert_row,
             "testInsertBatch": self.test_insert_batch,
             "testInsertRowInBatch": self.test_insert_row_in_batch,
+            # the extension
+            "report": self.report,
         }
 
     # -- sessions ----------------------------------------------------------------------------------------------------
@@ -101,6 +103,11 @@ class ClientService:
         return structs.ServerProperties(
             version=VERSION, supportedTimeAggregationOperations=["max_time", "min_time"], timestampPrecision="ms"
         )
+
+    def report(self, session_id: int, connection: Connection) -> Any:
+        """What this node knows of the cluster, its other ports included; needs a session."""
+        self._sessions.find(session_id)
+        return structs.NodeReport(json=self._node.report().to_json())
 
     def get_time_zone(self, session_id: int, connection: Connection) -> Any:
         """The session's zone; without a session 402."""

@@ -58,5 +58,5 @@ def data_handlers(service: DataService) -> Mapping[str, Handler]:
 
 
 def client_handlers(service: ClientService) -> Mapping[str, Handler]:
-    """`TSIService`."""
+    """`ClientExtension`, which extends `TSIService`."""
     return service.handlers()

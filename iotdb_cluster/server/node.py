@@ -82,7 +82,7 @@ class NodeProcess:
         tables = (
             (settings.local_meta_port, "MetaExtension", meta_handlers(MetaService(node))),
             (settings.local_data_port, "DataExtension", data_handlers(DataService(node))),
-            (settings.local_client_port, "TSIService", client_handlers(ClientService(node))),
+            (settings.local_client_port, "ClientExtension", client_handlers(ClientService(node))),
         )
         servers: list[ThriftServer] = []
         try:
