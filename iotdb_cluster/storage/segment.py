@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from iotdb_cluster.errors import Corruption, StartRefused
 
@@ -45,7 +46,7 @@ class SegmentEnd:
     chain: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SegmentHeader:
     """The head of a segment, durable before the segment has its name.
 
@@ -69,9 +70,9 @@ class SegmentHeader:
         )[:-4]
         return fields + zlib.crc32(fields).to_bytes(4, "big")
 
-    @property
+    @cached_property
     def checksum(self) -> int:
-        """Where the chain of this segment begins."""
+        """Where the chain of this segment begins; every batch asks for it."""
         return int.from_bytes(self.encode()[-4:], "big")
 
 
