@@ -460,10 +460,15 @@ class Raft:
             self._following.forget_acknowledged()
         self._following.commit()
 
-    def check(self) -> None:
-        """Raise AssertionError unless the invariants of this member's state hold; for tests, after every step."""
+    def check(self, *, whole_log: bool = False) -> None:
+        """Raise AssertionError unless the invariants of this member's state hold; for tests, after every step.
+
+        `whole_log` walks over all entries, too.
+        """
         state = self._state
         state.check()
+        if whole_log:
+            state.log.check()
         assert (self._leading is not None) == (state.role is Role.LEADER)
         assert self._leading is None or self._ballot is None
         assert state.role is not Role.LEADER or state.leader == state.me

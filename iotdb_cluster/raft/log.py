@@ -60,6 +60,11 @@ class RaftLog:
         """Where the newest membership stands; 0 when there is none."""
         return self._memberships[-1][0] if self._memberships else 0
 
+    @property
+    def memberships(self) -> tuple[tuple[LogIndex, Membership], ...]:
+        """All memberships that the log knows, oldest first, each with the index where it stands."""
+        return tuple(self._memberships)
+
     def membership_at(self, index: LogIndex) -> Membership | None:
         """The newest membership at or before `index`."""
         for at, membership in reversed(self._memberships):

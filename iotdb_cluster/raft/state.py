@@ -197,11 +197,11 @@ class GroupState:
 
     def check(self) -> None:
         """Raise AssertionError unless the invariants of this class hold."""
-        self.log.check()
-        assert self.log.snapshot.index <= self.commit_index <= self.durable_index <= self.log.last_index, (
-            f"{self.log.snapshot.index} <= {self.commit_index} <= {self.durable_index} <= {self.log.last_index}"
+        log = self.log
+        assert log.snapshot.index <= self.commit_index <= self.durable_index <= log.last_index, (
+            f"{log.snapshot.index} <= {self.commit_index} <= {self.durable_index} <= {log.last_index}"
         )
-        assert self.log.last_id.term <= self.term
+        assert log.last_id.term <= self.hard_state.term
 
 
 def _first_hard_state(log: RaftLog, saved: HardState, mark: LeftMark | None) -> HardState:

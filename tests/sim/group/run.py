@@ -1,0 +1,128 @@
+"""One seed from its knobs to its verdict, in four phases."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iotdb_cluster.errors import LogDiverged
+from iotdb_cluster.raft.core import Raft
+from tests.sim.group.clients import Clients, Operator, write
+from tests.sim.group.nemesis import Nemesis
+from tests.sim.group.node import Batch
+from tests.sim.group.world import GroupWorld, MakeRaft, Violated
+from tests.sim.invariants.view import Violation
+
+CONVERGE_TIMEOUTS = 20
+"""Within so many maximum election time-outs after all faults a group must be whole again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a seed; `fault` is None when everything held."""
+
+    seed: int
+    fault: str | None
+    trace_hash: str
+    steps: int
+    actions: int
+    operations: int
+    faults: int
+    acked: int
+    reads: int
+    terms: int
+
+
+class GroupRun:
+    """Faults -> quiet -> all faults off, must converge and serve -> cold restart of all, durability scan."""
+
+    def __init__(self, seed: int, *, make_raft: MakeRaft = Raft, show: Callable[[str], None] | None = None) -> None:
+        self.world = GroupWorld(seed, make_raft=make_raft, show=show)
+        self._clients = Clients(self.world)
+        self._operator = Operator(self.world)
+        self._nemesis = Nemesis(self.world)
+
+    def run(self) -> Outcome:
+        """Run all phases; what does not hold is told, not raised."""
+        fault: str | None = None
+        try:
+            self._phases()
+        except (Violated, LogDiverged) as error:
+            fault = f"{type(error).__name__}: {error}"
+        world = self.world
+        return Outcome(
+            seed=world.seed,
+            fault=fault,
+            trace_hash=world.trace_hash,
+            steps=world.steps,
+            actions=world.clock.actions,
+            operations=self._clients.operations,
+            faults=self._nemesis.faults,
+            acked=sum(attempt.is_acked for attempt in world.oracle.attempts),
+            reads=world.oracle.reads,
+            terms=len(world.ledger.leaders),
+        )
+
+    def _phases(self) -> None:
+        world = self.world
+        election_ms = world.knobs.settings.election_timeout_max_ms
+        world.clock.run_until(world.knobs.faulty_ms)
+        self._enter("quiet")
+        self._clients.is_on = self._operator.is_on = self._nemesis.is_on = False
+        world.clock.run_until(world.clock.now_ms + 2 * election_ms)
+        self._enter("faults off")
+        self._nemesis.heal()
+        self._operator.settle()
+        self._must_converge()
+        self._enter("cold restart")
+        for node in world.alive:
+            world.crash(node.node)
+        for number, node in sorted(world.nodes.items()):
+            if not node.has_left:
+                world.start(number)
+        self._must_converge()
+        lost = world.oracle.lost()
+        if lost:
+            world.violated(Violation(25, f"acknowledged, but not in the log: {lost}"))
+
+    def _enter(self, phase: str) -> None:
+        self.world.phase = phase
+        self.world.note("--", phase)
+
+    def _must_converge(self) -> None:
+        """A leader, equal logs, everything committed, and a new write that gets through (invariant 30)."""
+        world = self.world
+        limit_ms = CONVERGE_TIMEOUTS * world.knobs.settings.election_timeout_max_ms
+        limit_ms += 2 * world.knobs.call_timeout_ms
+        deadline_ms = world.clock.now_ms + limit_ms
+        batch: Batch | None = None
+        while world.clock.now_ms < deadline_ms:
+            next_ms = world.clock.now_ms + world.knobs.settings.heartbeat_interval_ms
+            world.clock.run_until(next_ms)
+            self._operator.settle()
+            leader = world.leader()
+            if leader is None or leader.raft is None or not leader.raft.has_committed_own_term:
+                continue
+            is_refused = batch is not None and (batch.is_refused or batch.attempts[0].id is None)
+            if batch is None or is_refused:
+                batch = write(world, leader)
+            elif batch.attempts[0].is_acked and self._is_level(leader.raft):
+                return
+        world.violated(Violation(30, f"not whole after {limit_ms} ms: {self._positions()}"))
+
+    def _is_level(self, leader: Raft) -> bool:
+        membership = leader.membership
+        if membership is None or membership.is_joint or membership != leader.committed_membership:
+            return False
+        for number in membership.members:
+            raft = self.world.nodes[number].raft if number in self.world.nodes else None
+            if raft is None or raft.last_id != leader.last_id or raft.commit_index != leader.commit_index:
+                return False
+        return leader.commit_index == leader.last_id.index
+
+    def _positions(self) -> str:
+        from tests.sim.words import of_member, of_membership
+
+        committed = of_membership(self.world.ledger.membership)
+        return f"[{committed}] " + "; ".join(
+            f"{number}: {of_member(node.raft) if node.raft is not None else 'down'}"
+            for number, node in sorted(self.world.nodes.items())
+        )

@@ -1,0 +1,100 @@
+"""Everything that was ever seen of one group: the memory against which each new step is judged."""
+
+from collections.abc import Iterator
+
+from iotdb_cluster.raft.effects import Committed, Reply, Role, SaveEntries, Send
+from iotdb_cluster.raft.messages import Verdict, VoteAnswer, VoteRequest
+from iotdb_cluster.types.entries import Entry
+from iotdb_cluster.types.identity import BEFORE_FIRST, EntryId, LogIndex, NodeId, Term
+from iotdb_cluster.types.membership import Membership
+from tests.sim.invariants.view import Speech, Step
+
+
+class Ledger:
+    """Filled by `note_step` and `note_speech`, in the order of events, after the checks have seen the same.
+
+    `committed[k]` is the entry at index `first_index + k`; a group that began with a membership of its own has that
+    as `founding`, behind `base`.
+    """
+
+    def __init__(self, *, base: EntryId = BEFORE_FIRST, founding: Membership | None = None) -> None:
+        self.base = base
+        self.founding = founding
+        self.leaders: dict[Term, tuple[NodeId, int]] = {}
+        self.entries: dict[tuple[Term, LogIndex], tuple[Entry, Term | None]] = {}
+        """Each entry that was ever saved, with the term of the one before it."""
+        self.committed: list[Entry] = []
+        self.committed_terms: set[Term] = set()
+        self.memberships: list[tuple[LogIndex, Membership]] = [] if founding is None else [(base.index, founding)]
+        """The committed ones, oldest first."""
+        self.grants: dict[tuple[Term, NodeId], NodeId] = {}
+        self.votes: dict[tuple[Term, NodeId], set[NodeId]] = {}
+
+    @property
+    def committed_index(self) -> LogIndex:
+        return self.base.index + len(self.committed)
+
+    @property
+    def last_committed(self) -> EntryId:
+        return self.committed[-1].id if self.committed else self.base
+
+    @property
+    def membership(self) -> Membership | None:
+        """The newest committed membership."""
+        return self.memberships[-1][1] if self.memberships else None
+
+    def committed_at(self, index: LogIndex) -> Entry | None:
+        """The committed entry at `index`, if there is one."""
+        position = index - self.base.index - 1
+        return self.committed[position] if 0 <= position < len(self.committed) else None
+
+    def is_committed(self, entry_id: EntryId) -> bool:
+        """True for the identity of a committed entry (or of the base)."""
+        entry = self.committed_at(entry_id.index)
+        return entry_id == self.base if entry is None else entry.term == entry_id.term
+
+    def note_step(self, step: Step) -> None:
+        """Take in what a member did."""
+        raft = step.raft
+        if raft.role is Role.LEADER:
+            self.leaders.setdefault(raft.term, (step.node, step.incarnation))
+        for effect in step.effects:
+            if type(effect) is SaveEntries:
+                for entry, previous in with_previous(step, effect.entries):
+                    self.entries.setdefault((entry.term, entry.index), (entry, previous))
+            elif type(effect) is Committed:
+                self._note_committed(effect.entries)
+
+    def _note_committed(self, entries: tuple[Entry, ...]) -> None:
+        new = entries[max(0, self.committed_index + 1 - entries[0].index) :]
+        for entry in new:
+            self.committed.append(entry)
+            self.committed_terms.add(entry.term)
+            membership = entry.membership
+            if membership is not None:
+                self.memberships.append((entry.index, membership))
+
+    def note_speech(self, speech: Speech) -> None:
+        """Take in what a member said."""
+        effect = speech.effect
+        if type(effect) is Send:
+            message = effect.message
+            if type(message) is VoteRequest and not message.pre:
+                self._note_grant(message.term, speech.node, speech.node)
+        elif type(effect) is Reply and type(speech.request) is VoteRequest:
+            request, answer = speech.request, effect.answer
+            assert isinstance(answer, VoteAnswer)
+            if answer.verdict is Verdict.AGREE and not request.pre:
+                self._note_grant(request.term, speech.node, request.candidate)
+
+    def _note_grant(self, term: Term, voter: NodeId, candidate: NodeId) -> None:
+        self.grants.setdefault((term, voter), candidate)
+        self.votes.setdefault((term, candidate), set()).add(voter)
+
+
+def with_previous(step: Step, entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, Term | None]]:
+    """Each entry with the term of the one before it, None where the log has forgotten that one."""
+    previous = step.raft.log.term_at(entries[0].index - 1)
+    for entry in entries:
+        yield entry, previous
+        previous = entry.term
