@@ -11,8 +11,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from iotdb_cluster.cli.csv_file import CsvFile, parse_time, parse_types
 from iotdb_cluster.cli.local import run_local
+from iotdb_cluster.cli.people import import_csv, print_series
 from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster
 from iotdb_cluster.client.failover import Address, parse_address
@@ -29,6 +32,8 @@ app = typer.Typer(
 )
 
 MetaOption = Annotated[str, typer.Option("--meta", metavar="HOST:META_PORT", help="A node of the cluster.")]
+UserOption = Annotated[str, typer.Option(envvar="IOTDB_USER", help="User name.")]
+PasswordOption = Annotated[str, typer.Option(envvar="IOTDB_PASSWORD", help="Password.")]
 NodeOption = Annotated[str, typer.Option("--node", metavar="HOST:CLIENT_PORT", help="A node of the cluster.")]
 
 
@@ -71,12 +76,53 @@ def status(
         show_status(cluster, Console())
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV file: first column the time, others named by series path.")],
+    types: Annotated[str, typer.Option(help="Type of each column: name=TYPE,... by path or by its last node.")],
+    node: NodeOption = "127.0.0.1:55560",
+    user: UserOption = "root",
+    password: PasswordOption = "root",
+) -> None:
+    """Bring a CSV file into the cluster. Times are ISO 8601 with an offset, or milliseconds; empty cells are gaps."""
+    source = CsvFile(file, parse_types(types))
+    with Progress(TextColumn("{task.completed:,} points"), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("points", total=None)
+        points = import_csv(
+            source, address_of(node), (user, password), lambda so_far: bar.update(task, completed=so_far)
+        )
+    print(f"{points} points")
+
+
+@app.command()
+def read(
+    series: Annotated[str, typer.Argument(help="Full path of the series.")],
+    node: NodeOption = "127.0.0.1:55560",
+    start: Annotated[str, typer.Option(help="First time: ISO 8601 with an offset, or milliseconds.")] = "",
+    end: Annotated[str, typer.Option(help="Last time, included.")] = "",
+    user: UserOption = "root",
+    password: PasswordOption = "root",
+) -> None:
+    """Print a series as CSV, which `import` takes again."""
+    print_series(series, address_of(node), (user, password), _time_of(start), _time_of(end))
+
+
 def address_of(text: str) -> Address:
     """Host and port in `HOST:PORT`; raises `CommandRefused`."""
     try:
         return parse_address(text)
     except ValueError as error:
         raise CommandRefused(str(error)) from error
+
+
+def _time_of(text: str) -> int | None:
+    """Milliseconds, or None for an empty text; raises `CommandRefused`."""
+    if not text:
+        return None
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise CommandRefused(f"'{text}' is not a time: {error}") from error
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,7 +144,11 @@ def main() -> None:
     """Run the command line; an error of this project is one line on standard error and exit status 1."""
     try:
         app()
-    except ClusterError as error:
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; there is nobody left to tell, also not at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ClusterError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
         print(f"iotdb-cluster: {error}", file=sys.stderr)
         sys.exit(1)
 
