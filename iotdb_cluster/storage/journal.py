@@ -268,6 +268,8 @@ class Journal:
     def _housekeeping(self) -> bool:
         writer = self._current
         if writer.end.length >= self._segment_limit:
+            if writer.durable_to < writer.end.length:
+                writer.sync()  # a mark behind the last batch is not synced, and the next segment counts on every byte
             writer.file.close()
             sequence = writer.header.sequence
             self._state.older[sequence] = writer.end.length

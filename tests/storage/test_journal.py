@@ -86,6 +86,27 @@ def test_a_group_that_was_left_keeps_its_mark_and_a_new_replica_starts_from_it()
     assert entries_from(1, 2, term=5) == found.entries
 
 
+def test_a_mark_that_fills_a_segment_is_durable_before_the_next_one_begins() -> None:
+    for seed in range(20):
+        disk = SimDisk(Random(seed))
+        journal = Journal(disk, settings=SMALL)
+        journal.recover()
+        journal.create_group(GroupId(1))
+        journal.save_entries(GroupId(1), entries_from(1, 1))
+        journal.sync()
+        left = SMALL.segment_max_bytes - journal.segments[-1][1]
+        # The batch ends a few bytes below the limit, so that it is the mark which reaches it.
+        overhead = 110
+        journal.save_entries(GroupId(1), [Entry(1, 2, 1, bytes(left - overhead))])
+        journal.sync()
+        assert len(journal.segments) == 1
+        while len(journal.segments) == 1:
+            journal.maintain()
+        disk.crash()
+        found = Journal(disk, settings=SMALL).recover()[GroupId(1)]
+        assert 2 == found.entries[-1].index
+
+
 def test_votes_without_end_do_not_fill_the_disk() -> None:
     world = new_world()
     world.create(1)
