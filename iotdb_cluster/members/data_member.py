@@ -1,26 +1,40 @@
 """A member of a data group: its log applied to a store of time series."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 import structlog
 
-from iotdb_cluster.errors import DiskNearlyFull, Fault, PathNotFound, RequestError, StorageGroupUnknown
+from iotdb_cluster.errors import (
+    Busy,
+    DiskNearlyFull,
+    Fault,
+    OutcomeUnknown,
+    PathNotFound,
+    RequestError,
+    StorageGroupUnknown,
+)
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
+from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
+from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.planning import Planner
 from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.raft.core import Raft
-from iotdb_cluster.raft.events import Compact
+from iotdb_cluster.raft.events import Compact, SnapshotInstalled
 from iotdb_cluster.timeseries.jobs import Job
+from iotdb_cluster.timeseries.manifest import Manifest
 from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId
+from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import Plan, PlanKind
 from iotdb_cluster.wire.entries import decode_close_file
 from iotdb_cluster.wire.plans import decode_plan
+from iotdb_cluster.wire.snapshots import encode_file_snapshot
 
 log = structlog.get_logger()
 
@@ -41,6 +55,7 @@ class DataGroupMember(RaftMember):
         meta_catch_up: Callable[[Deadline], Awaitable[None]],
         sender: SnapshotSender,
         receiver: SnapshotReceiver,
+        readers: Readers,
     ) -> None:
         super().__init__(context, GroupId(header.identifier), header, raft)
         self.store = store
@@ -56,8 +71,12 @@ class DataGroupMember(RaftMember):
         self._meta_catch_up = meta_catch_up
         self._sender = sender
         self._receiver = receiver
+        self._readers = readers
         self._job: Job | None = None
         self._seal_wanted = False
+        self._seal_waiters: list[tuple[LogIndex, Pending[None]]] = []
+        self._may_compact = True
+        """Something came that may be worth a compaction; asking costs a look at every file."""
         self._free_bytes = 0
         self._free_checked_at_ms: int | None = None
 
@@ -138,8 +157,9 @@ class DataGroupMember(RaftMember):
         if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal():
             self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
             self._seal_wanted = False
-        else:
+        elif self._may_compact:
             compaction = self.store.begin_compaction()
+            self._may_compact = compaction is not None
             if compaction is not None:
                 self._begin(compaction)
 
@@ -153,21 +173,32 @@ class DataGroupMember(RaftMember):
     def _begin(self, job: Job) -> None:
         self._job = job
 
-        def work() -> None:
-            try:
-                job.run()
-            except Fault as fault:
-                self.context.runtime.call_soon(raiser(fault))
-            else:
-                self.context.runtime.call_soon(lambda: self._finish(job))
+        self.context.submit(lambda: self._run(job, lambda: self._finish(job)))
 
-        self.context.submit(work)
+    def _run(self, job: Job, finish: Callable[[], None]) -> None:
+        """In the background: run a job, and finish it in the runtime's thread. A fault stops the node there."""
+        try:
+            job.run()
+        except Fault as fault:
+            self.context.runtime.call_soon(raiser(fault))
+        except RequestError:
+            self.context.runtime.call_soon(finish)  # which raises it again, where it is dealt with
+        else:
+            self.context.runtime.call_soon(finish)
 
     def _finish(self, job: Job) -> None:
         self._job = None
+        self._may_compact = True
         job.finish()
         self._shorten_log()
         self._sender.sealed(self)
+        waiters, self._seal_waiters = self._seal_waiters, []
+        for index, sealed in waiters:
+            if self.store.covered.index >= index:
+                sealed.resolve(None)
+            else:
+                self._seal_waiters.append((index, sealed))
+                self._seal_wanted = True
 
     def _shorten_log(self) -> None:
         """Forget what the files cover, but keep a part of it for followers that are a little behind."""
@@ -195,6 +226,61 @@ class DataGroupMember(RaftMember):
         """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
         await self._receiver.receive(self, data)
 
+    def begin_install(self, manifest: Manifest, staged: Mapping[str, str], installed: Pending[None]) -> None:
+        """Put a snapshot into the place of the store's content; `installed` is settled when that is durable.
+
+        Meanwhile nothing is applied: the member is held back, and its peers wait for their answers.
+        """
+        if manifest.covered.index <= self.raft.commit_index:
+            installed.resolve(None)
+            return
+        if self._job is not None:
+            installed.fail(Busy("the store is being sealed or compacted: send the snapshot again"))
+            return
+        self._job = job = self.store.begin_install(manifest, staged)
+        self.hold_back()
+        self.context.submit(lambda: self._run(job, lambda: self._finish_install(job, manifest, installed)))
+
+    def _finish_install(self, job: Job, manifest: Manifest, installed: Pending[None]) -> None:
+        self._job = None
+        try:
+            job.finish()
+        except RequestError as refusal:
+            self.go_on()
+            installed.fail(refusal)
+            return
+        membership, _ = Membership.decode(manifest.context)
+        self._readers.drop_group(self.group)
+        self.snapshot_installed(manifest.covered)
+        held, self._held_back = self._held_back or [], None
+        self.step(SnapshotInstalled(manifest.covered, membership))
+        self.step_all(held, self.context.clock.now_ms())
+        log.info("snapshot_installed", group=self.group, index=manifest.covered.index)
+        self.context.runtime.after_sync(lambda: _resolve(installed))
+
+    async def slots_snapshot(self, slots: Sequence[int], deadline: Deadline) -> dict[int, bytes]:
+        """For each of these slots that the group holds, its series and files, sealed now (`pullSnapshot`)."""
+        await self.sealed_up_to(await self.local_read_index(deadline), deadline)
+        wanted = [path for path in self.store.storage_groups() if slot_of(path) in slots]
+        snapshot = self.store.snapshot(wanted)
+        self._sender.offer(self, snapshot)
+        return {slot: encode_file_snapshot(found) for slot, found in file_snapshots(snapshot, self.context.me)}
+
+    async def sealed_up_to(self, index: LogIndex, deadline: Deadline) -> None:
+        """Wait until files hold everything up to `index`; seals for it."""
+        await self.wait_applied(index, deadline)
+        sealed: Pending[None] = Pending()
+
+        def ask() -> None:
+            if self.store.covered.index >= index:
+                sealed.resolve(None)
+            else:
+                self._seal_waiters.append((index, sealed))
+                self._seal_wanted = True
+
+        self.context.runtime.call_soon(ask)
+        await sealed.within(deadline, OutcomeUnknown(f"the files did not reach entry {index} in time"))
+
 
 def raiser(fault: Fault) -> Callable[[], None]:
     """Work for the runtime's thread that stops the node by a fault of another thread."""
@@ -206,3 +292,7 @@ def raiser(fault: Fault) -> Callable[[], None]:
 
 
 _DELETES = frozenset({bytes((PlanKind.DELETE,)), bytes((PlanKind.DELETE_TIMESERIES,))})
+
+
+def _resolve(pending: Pending[None]) -> None:
+    pending.resolve(None)

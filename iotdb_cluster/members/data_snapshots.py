@@ -1,11 +1,11 @@
 """Snapshots of data groups: what a leader sends to a follower that is too far behind, and how that is installed.
 
-A snapshot names files; who receives it pulls them by `readFile` and checks their MD5 (interface page "Snapshots"). Behind
-the mirrored bytes stands the manifest of the sender's store: with it a snapshot holds everything the group knows.
+A snapshot names files; who receives it pulls them by `readFile` and checks their MD5 (interface page "Snapshots").
+Behind the mirrored bytes stands the manifest of the sender's store: with it a snapshot holds all the group knows.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -15,14 +15,14 @@ from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
-from iotdb_cluster.members.offered_files import OfferedFiles
+from iotdb_cluster.members.offered_files import Offer, OfferedFiles
 from iotdb_cluster.members.pending import Pending
-from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.raft.core import Raft
-from iotdb_cluster.raft.events import SnapshotInstalled, SnapshotSent
-from iotdb_cluster.timeseries.snapshot import StoreSnapshot
+from iotdb_cluster.raft.events import SnapshotSent
+from iotdb_cluster.timeseries.manifest import Manifest
+from iotdb_cluster.timeseries.snapshots import StoreSnapshot, decode_snapshot
 from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.identity import EntryId, GroupId, LogIndex, Node
 from iotdb_cluster.types.membership import Membership
@@ -39,34 +39,34 @@ class Member(Protocol):
     """The member of a data group, as far as snapshots go."""
 
     group: GroupId
-    header: Node
+    header: Node | None
     raft: Raft
     store: GroupStore
 
     def seal_soon(self) -> None:
         """Seal after this turn."""
 
-    def step(self, event: SnapshotInstalled) -> None:
-        """Step the core."""
-
-    def snapshot_installed(self, last: EntryId) -> None:
-        """The store jumped to `last`."""
+    def begin_install(self, manifest: Manifest, staged: Mapping[str, str], installed: Pending[None]) -> None:
+        """Put a snapshot whose files are staged into the place of the store's content."""
 
 
 def file_snapshots(snapshot: StoreSnapshot, source: Node) -> tuple[tuple[int, FileSnapshot], ...]:
     """The storage groups of a snapshot by slot, as the interface lays them out; the files are read at `source`."""
     by_slot: dict[int, FileSnapshot] = {}
-    for group in snapshot.storage_groups:
-        slot = slot_of(group.path)
+    for storage_group in snapshot.storage_groups:
+        slot = slot_of(storage_group)
         known = by_slot.get(slot, FileSnapshot())
         files = tuple(
-            RemoteFile(
-                source=source, md5=file.md5, path=file.path, start_times=file.start_times, end_times=file.end_times
-            )
-            for file in group.files
+            RemoteFile(source, file.file.md5, file.path, file.start_times, file.end_times, file.has_deletions)
+            for file in snapshot.files_of(storage_group)
         )
-        by_slot[slot] = FileSnapshot(known.schemas + group.schemas, known.files + files)
+        by_slot[slot] = FileSnapshot(known.schemas + snapshot.schemas(storage_group), known.files + files)
     return tuple(sorted(by_slot.items()))
+
+
+def _header(member: Member) -> Any:
+    assert member.header is not None, "a data group has a header"
+    return node_struct(member.header)
 
 
 class SnapshotSender:
@@ -84,16 +84,14 @@ class SnapshotSender:
             member.seal_soon()
             return
         snapshot = member.store.snapshot()
-        offer = self._offered.offer(snapshot.paths, lambda: member.store.release(snapshot))
+        offer = self.offer(member, snapshot)
         image = DataSnapshot(
             slots=file_snapshots(snapshot, self._context.me),
             last_index=snapshot.covered.index,
             last_term=snapshot.covered.term,
             extension=snapshot.encode(),
         )
-        request = structs.SendSnapshotRequest(
-            snapshotBytes=encode_data_snapshot(image), header=node_struct(member.header)
-        )
+        request = structs.SendSnapshotRequest(snapshotBytes=encode_data_snapshot(image), header=_header(member))
 
         def done(result: Any) -> None:
             self._offered.withdraw(offer)
@@ -107,6 +105,11 @@ class SnapshotSender:
         lane = (Lane.BULK, member.group)
         self._context.transport.send(to, Port.DATA, lane, lambda: ("sendSnapshot", (request,)), timeout_ms, done)
 
+    def offer(self, member: Member, snapshot: StoreSnapshot) -> Offer:
+        """Let the files of a snapshot be read by `readFile`, as long as somebody does."""
+        paths = [file.path for file in snapshot.files]
+        return self._offered.offer(paths, lambda: member.store.release(snapshot))
+
     def sealed(self, member: Member) -> None:
         """The member's store covers more now: send what waited for that."""
         for to, at_least in self._waiting.pop(member.group, {}).items():
@@ -114,11 +117,10 @@ class SnapshotSender:
 
 
 class SnapshotReceiver:
-    """Pulls the files of a snapshot and puts them in the place of the store's content."""
+    """Pulls the files of a snapshot and has them put in the place of a store's content."""
 
-    def __init__(self, context: Context, readers: Readers) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._readers = readers
         self._receiving: set[GroupId] = set()
 
     async def receive(self, member: Member, data: bytes) -> None:
@@ -128,31 +130,42 @@ class SnapshotReceiver:
             return
         if not image.extension:
             raise MalformedInput("a data snapshot without the manifest of a node of this project can't be installed")
-        snapshot = StoreSnapshot.decode(image.extension)
-        if snapshot.covered != EntryId(image.last_term, image.last_index):
+        manifest = decode_snapshot(image.extension)
+        if manifest.covered != EntryId(image.last_term, image.last_index):
             raise MalformedInput("a data snapshot whose manifest covers another entry than it says")
-        membership, _ = Membership.decode(snapshot.context)
+        Membership.decode(manifest.context)
         if member.group in self._receiving:
             raise Busy("another snapshot of this group is being installed")
         self._receiving.add(member.group)
         try:
             staged = await self._pull(member, image)
-            await self._install(member, snapshot, staged, membership)
+            installed: Pending[None] = Pending()
+            self._context.runtime.call_soon(lambda: member.begin_install(manifest, staged, installed))
+            deadline = Deadline.after(self._context.clock, self._context.settings.snapshot_timeout_ms)
+            await installed.within(deadline, OutcomeUnknown("the snapshot was not installed in time"))
         finally:
             self._receiving.discard(member.group)
 
     async def _pull(self, member: Member, image: DataSnapshot) -> Mapping[str, str]:
-        """Where each file of the snapshot was put on this disk, by the path it has at its source."""
+        """Where each file was put on this disk, by storage group and name. What an earlier attempt pulled is kept."""
+        name = f"{image.last_term}-{image.last_index}"
+        for other in member.store.staged():
+            if other != name:
+                member.store.discard_staged(other)
+        folder = member.store.stage_folder(name)
         staged: dict[str, str] = {}
         files = [file for _, slot in image.slots for file in slot.files]
         for number, file in enumerate(files):
-            staged[file.path] = await self._pull_file(member, file, number)
+            # The path ends in the storage group and the file's name (interface page).
+            staged["/".join(file.path.split("/")[-2:])] = await self._pull_file(member, file, f"{folder}/{number}")
         return staged
 
-    async def _pull_file(self, member: Member, file: RemoteFile, number: int) -> str:
-        path = member.store.staged_path(f"{number}")
+    async def _pull_file(self, member: Member, file: RemoteFile, path: str) -> str:
+        disk = self._context.disk
+        if disk.exists(path) and hashlib.md5(disk.view(path), usedforsecurity=False).digest() == file.md5:
+            return path
         digest = hashlib.md5(usedforsecurity=False)
-        target = self._context.disk.append(path, truncate_to=0)
+        target = disk.append(path, truncate_to=0)
         try:
             async for chunk in self._chunks(member, file):
                 digest.update(chunk)
@@ -164,9 +177,9 @@ class SnapshotReceiver:
             raise RequestError(f"{file.path} of {file.source} did not come as it was offered (MD5): it is pulled again")
         return path
 
-    async def _chunks(self, member: Member, file: RemoteFile) -> Any:
+    async def _chunks(self, member: Member, file: RemoteFile) -> AsyncIterator[bytes]:
         timeout_ms = self._context.settings.connection_time_out_ms
-        header = node_struct(member.header)
+        header = _header(member)
         offset = 0
         while True:
             arguments = (file.path, offset, PULL_BYTES, header)
@@ -175,30 +188,3 @@ class SnapshotReceiver:
                 return
             offset += len(chunk)
             yield chunk
-
-    async def _install(
-        self, member: Member, snapshot: StoreSnapshot, staged: Mapping[str, str], membership: Membership
-    ) -> None:
-        installed: Pending[None] = Pending()
-
-        def install() -> None:
-            if snapshot.covered.index > member.raft.commit_index:
-                member.store.install(snapshot, staged)
-                self._readers.drop_group(member.group)
-                member.snapshot_installed(snapshot.covered)
-                member.step(SnapshotInstalled(snapshot.covered, membership))
-                log.info("snapshot_installed", group=member.group, index=snapshot.covered.index)
-            self._context.runtime.after_sync(lambda: _resolve(installed))
-
-        self._context.runtime.call_soon(install)
-        deadline = Deadline.after(self._context.clock, self._context.settings.snapshot_timeout_ms)
-        await installed.within(deadline, OutcomeUnknown("the snapshot was not installed in time"))
-
-
-def paths_of(files: Iterable[RemoteFile]) -> tuple[str, ...]:
-    """The paths by which files are read."""
-    return tuple(file.path for file in files)
-
-
-def _resolve(pending: Pending[None]) -> None:
-    pending.resolve(None)

@@ -11,6 +11,7 @@ from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSende
 from iotdb_cluster.members.meta_member import MetaGroupMember, MetaListener
 from iotdb_cluster.members.meta_snapshot import decode_image
 from iotdb_cluster.members.meta_state import MetaState, nodes_named_by
+from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.log import RaftLog
 from iotdb_cluster.raft.settings import RaftSettings
@@ -57,6 +58,7 @@ class GroupMaker:
     meta_catch_up: Callable[[Deadline], Awaitable[None]]
     sender: SnapshotSender
     receiver: SnapshotReceiver
+    readers: Readers
 
     # -- the meta group ----------------------------------------------------------------------------------------------
 
@@ -124,7 +126,15 @@ class GroupMaker:
             )
         raft = self._raft(log, hard_state, recovered)
         return DataGroupMember(
-            self.context, header, raft, store, self.storage_group_of, self.meta_catch_up, self.sender, self.receiver
+            self.context,
+            header,
+            raft,
+            store,
+            self.storage_group_of,
+            self.meta_catch_up,
+            self.sender,
+            self.receiver,
+            self.readers,
         )
 
     def _raft(

@@ -159,8 +159,8 @@ class ClusterNode:
     def _check_address(self, known: LocalAddress, given: LocalAddress) -> None:
         if (known.ip, known.meta_port, known.data_port) != (given.ip, given.meta_port, given.data_port):
             raise StartRefused(
-                f"this folder's node is {known.ip}:{known.meta_port}:{known.data_port} in its cluster, the settings say "
-                f"{given.ip}:{given.meta_port}:{given.data_port}: change local_ip and the ports back, or data_dir"
+                f"this folder's node is {known.ip}:{known.meta_port}:{known.data_port} in its cluster, the settings "
+                f"say {given.ip}:{given.meta_port}:{given.data_port}: change local_ip and the ports back, or data_dir"
             )
 
     def _new_identifier(self) -> NodeId:
@@ -172,9 +172,15 @@ class ClusterNode:
 
     def _maker(self) -> GroupMaker:
         sender = SnapshotSender(self.context, self.offered_files)
-        receiver = SnapshotReceiver(self.context, self.readers)
+        receiver = SnapshotReceiver(self.context)
         return GroupMaker(
-            self.context, self, lambda path: self.state.storage_group_of(path), self._meta_catch_up, sender, receiver
+            self.context,
+            self,
+            lambda path: self.state.storage_group_of(path),
+            self._meta_catch_up,
+            sender,
+            receiver,
+            self.readers,
         )
 
     def _set_meta(self, member: MetaGroupMember) -> None:

@@ -29,6 +29,7 @@ from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId, LogIndex,
 
 log = structlog.get_logger()
 
+FAR_AWAY_MS = 1 << 62
 RETRY_MS = 20
 """Pause before a read asks again who leads."""
 
@@ -49,6 +50,7 @@ class RaftMember(ABC):
         self.port = Port.META if group == META_GROUP else Port.DATA
         self._waiting = WaitingProposals()
         self._reads = WaitingReads()
+        self._held_back: list[Event] | None = None
         self._log = log.bind(group="meta" if group == META_GROUP else group)
 
     # -- what a group does with its log ------------------------------------------------------------------------------
@@ -74,12 +76,24 @@ class RaftMember(ABC):
 
     @property
     def next_deadline_ms(self) -> int:
-        return self.raft.next_deadline_ms
+        return FAR_AWAY_MS if self._held_back is not None else self.raft.next_deadline_ms
 
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
-        """Step the core and carry out what it asks for, in its order."""
+        """Step the core and carry out what it asks for, in its order; later, while the member is held back."""
+        if self._held_back is not None:
+            self._held_back.extend(events)
+            return
         for effect in self.raft.step_all(events, now_ms):
             self._carry_out(effect)
+
+    def hold_back(self) -> None:
+        """Step nothing until `go_on`: the state machine is being replaced. Who calls meanwhile waits."""
+        self._held_back = []
+
+    def go_on(self) -> None:
+        """Step what has come since `hold_back`."""
+        held, self._held_back = self._held_back or [], None
+        self.step_all(held, self.context.clock.now_ms())
 
     def step(self, event: Event) -> None:
         """Step one event now; only in the runtime's thread."""
