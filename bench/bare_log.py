@@ -11,7 +11,6 @@ import argparse
 import os
 import socket
 import struct
-import sys
 import threading
 from collections import deque
 from pathlib import Path
@@ -127,7 +126,8 @@ class Leader:
             self._log.append(data)
             batches += 1
             with self._acknowledged:
-                self._acknowledged.wait_for(lambda wanted=batches: max(self._by_follower) >= wanted)
+                while max(self._by_follower) < batches:
+                    self._acknowledged.wait()
             for _, caller in taken:
                 caller.release()
 
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,157 @@
+"""`python -m bench`: figures of a cluster of three processes on this machine, beside those of a bare replicated log.
+
+Both are measured in the same run, with the same load processes and frames of the same size, since absolute figures
+depend on the machine and its disk. Writes JSON to a file and to standard output.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.failover import fail_over_times_s
+from bench.load import TABLET_COLUMNS, TABLET_ROWS
+from bench.measure import Rate, bare_log, rate_of
+from bench.reading import bare_bytes_per_s, points_per_s
+from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
+from iotdb_cluster.client.operators import ask_report
+from iotdb_cluster.client.session import Session
+from iotdb_cluster.version import VERSION
+
+GROUP_COUNT = 16
+CLIENT_COUNTS = (1, 32)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each burst")
+    parser.add_argument("--fail-overs", type=int, default=7, help="how often a leader is ended; 0: not at all")
+    parser.add_argument("--read-points", type=int, default=1_000_000, help="length of the series that is read")
+    parser.add_argument("--out", type=Path, default=Path("bench/results.json"))
+    parser.add_argument(
+        "--dir", type=Path, help="folder for the data; its disk is what is measured (default: temporary)"
+    )
+    options = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.dir))
+    try:
+        results = {"about": _about(folder), "options": {"seconds": options.seconds}, **_measure(options, folder)}
+    finally:
+        shutil.rmtree(folder)
+    text = json.dumps(results, indent=2)
+    options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    cluster = LocalCluster.open(folder / "cluster", node_count=3, ask=ask_report)
+    try:
+        cluster.start()
+        cluster.wait_until_ready()
+        results: dict[str, Any] = {"writes": _writes(cluster, folder, options.seconds)}
+        results["read"] = _read(cluster, options.read_points)
+        if options.fail_overs:
+            times = fail_over_times_s(cluster, options.fail_overs)
+            results["fail_over_s"] = {
+                "median": round(statistics.median(times), 3),
+                "all": [round(each, 3) for each in times],
+            }
+        return results
+    finally:
+        cluster.stop()
+
+
+def _writes(cluster: LocalCluster, folder: Path, seconds: float) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    leaders = _leaders(cluster)
+    for kind, points in (("insert", 0), ("tablet", TABLET_ROWS * TABLET_COLUMNS)):
+        for count in CLIENT_COUNTS:
+            _say(f"{kind}s, {count} clients")
+            mine = rate_of(_clients(kind, count, leaders), seconds)
+            with bare_log(folder / f"bare-{kind}-{count}") as port:
+                bare = rate_of([{"kind": "bare", "port": port, "size": mine.frame_bytes}] * count, seconds)
+            shutil.rmtree(folder / f"bare-{kind}-{count}")
+            results[f"{kind}_{count}"] = _beside(mine, bare, points)
+    return results
+
+
+def _beside(mine: Rate, bare: Rate, points: int) -> dict[str, Any]:
+    return {
+        "cluster": mine.as_json(points),
+        "bare_log": bare.as_json(points),
+        "ratio": round(mine.calls_per_s / bare.calls_per_s, 3),
+    }
+
+
+def _read(cluster: LocalCluster, count: int) -> dict[str, Any]:
+    _say(f"reading {count} points")
+    rate, batch_bytes = points_per_s(cluster, count)
+    return {
+        "points": count,
+        "points_per_s": round(rate),
+        "bare_socket_points_per_s": round(bare_bytes_per_s(batch_bytes, count) / 16),
+    }
+
+
+def _leaders(cluster: LocalCluster) -> list[tuple[str, LocalNode]]:
+    """Storage groups, and for each the node that leads its data group, to which a knowing client would connect."""
+    nodes = {node.identifier: node for node in cluster.nodes}
+    with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
+        for number in range(GROUP_COUNT):
+            session.set_storage_group(f"root.g{number}")
+    report = ask_report((cluster.nodes[0].ip, cluster.nodes[0].meta_port))
+    if report is None:
+        raise RuntimeError(f"{cluster.nodes[0].name} does not answer")
+    leader_of = {group.header: group.leader for group in report.groups}
+    return [(name, nodes[leader_of[header]]) for name, header in sorted(report.storage_groups.items())]
+
+
+def _clients(kind: str, count: int, leaders: list[tuple[str, LocalNode]]) -> list[dict[str, Any]]:
+    return [
+        {"kind": kind, "port": node.client_port, "device": f"{group}.{kind}_{count}_{number}"}
+        for number in range(count)
+        for group, node in [leaders[number % len(leaders)]]
+    ]
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "fdatasync_us": round(_sync_us(folder / "probe"), 1),
+    }
+
+
+def _sync_us(path: Path) -> float:
+    """The median time of a small append with fdatasync, on the disk that is measured."""
+    from time import perf_counter
+
+    times = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(500):
+            begin = perf_counter()
+            file.write(b"x" * 200)
+            os.fdatasync(file.fileno())
+            times.append(perf_counter() - begin)
+    return statistics.median(times) * 1e6
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
