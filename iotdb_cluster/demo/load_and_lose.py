@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,7 +18,6 @@ from iotdb_cluster.demo.loading import Loader
 from iotdb_cluster.demo.plot import draw_temperatures
 from iotdb_cluster.demo.stations import STATIONS, Site, load_station, sites_of
 from iotdb_cluster.errors import CommandRefused
-from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.types.report import Report
 
 NODE_COUNT = 3
@@ -41,7 +41,7 @@ def load_and_lose(cluster: LocalCluster, data: Path, plot: Path, console: Consol
     cluster.start()
     cluster.wait_until_ready()
     console.print(f"[bold]{NODE_COUNT} nodes[/] ready after {time.monotonic() - begun:.1f} s, in {cluster.folder}")
-    owners = _spread(cluster, sites, console)
+    _spread(cluster, sites, console)
 
     loader = Loader(sites, lambda: TabletWriter(cluster.nodes))
     loss = _load(cluster, loader, console)
@@ -50,24 +50,22 @@ def load_and_lose(cluster: LocalCluster, data: Path, plot: Path, console: Consol
     _tell_outage(loader, loss, console)
 
     comparisons = compare_all(sites, NODE_COUNT, reader_of(cluster.nodes))
-    console.print(_table(sites, comparisons, cluster, owners))
+    console.print(_table(sites, comparisons, cluster))
     draw_temperatures({each.site.station.name: each.temperature for each in comparisons if each.node == 0}, plot)
     console.print(f"temperatures, as read back: {plot}")
     return _tell_verdict(comparisons, console)
 
 
-def _spread(cluster: LocalCluster, sites: list[Site], console: Console) -> dict[str, NodeId]:
-    """Make the storage groups; the header of each. Raises `CommandRefused` when a data group holds none."""
+def _spread(cluster: LocalCluster, sites: list[Site], console: Console) -> None:
+    """Make the storage groups; raises `CommandRefused` when a data group holds none."""
     create_storage_groups(cluster.nodes, [site.storage_group for site in sites])
     report = _report_of(cluster.nodes[0])
-    owners = {site.storage_group: report.storage_groups[site.storage_group] for site in sites}
-    held = Counter(owners.values())
+    held = Counter(report.storage_groups[site.storage_group] for site in sites)
     empty = [member.identifier for member in report.members if not held[member.identifier]]
     if empty:
         raise CommandRefused(f"data group {empty[0]} holds no site, so this run would prove nothing about it")
     spread = ", ".join(f"{held[member.identifier]} in group {member.identifier}" for member in report.members)
     console.print(f"{len(sites)} sites: {spread}")
-    return owners
 
 
 def _load(cluster: LocalCluster, loader: Loader, console: Console) -> Loss:
@@ -124,12 +122,13 @@ def _tell_outage(loader: Loader, loss: Loss, console: Console) -> None:
     )
 
 
-def _table(sites: list[Site], comparisons: list[Comparison], cluster: LocalCluster, owners: dict[str, NodeId]) -> Table:
-    table = Table(title="temperature, and every point of 12 series compared with the files", title_justify="left")
-    for name in ("site", "station", "group"):
-        table.add_column(name)
-    for name in ("points", "min °C", "mean °C", "max °C"):
-        table.add_column(name, justify="right")
+def _table(sites: list[Site], comparisons: list[Comparison], cluster: LocalCluster) -> Table:
+    title = "temperature in °C, and every point of 12 series compared with the files"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("site", "station"):
+        table.add_column(name, no_wrap=True)
+    for name in ("points", "min", "mean", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
     for node in cluster.nodes:
         table.add_column(node.name, justify="center")
     for site in sites:
@@ -139,7 +138,6 @@ def _table(sites: list[Site], comparisons: list[Comparison], cluster: LocalClust
         table.add_row(
             site.storage_group,
             site.station.name,
-            str(owners[site.storage_group]),
             f"{of_site[0].points:,}",
             *(f"{figure:.1f}" for figure in figures),
             *("[green]equal[/]" if each.is_equal else f"[red]{_fault(each)}[/]" for each in of_site),
