@@ -250,10 +250,9 @@ class Journal:
         if newest.torn is not None:
             cut_bytes = self._disk.size(path) - newest.end.length
             _log.warning("cut_torn_log", file=path, offset=newest.end.length, cut_bytes=cut_bytes, found=newest.torn)
-        if not newest.ends_in_mark:
-            # Its last batch can be read, but perhaps only from memory: an earlier process may have stopped because the
-            # sync failed, and another sync of the same pages would say that all is well (ATC 2020). So: written anew.
-            self._disk.write_durably(path, self._disk.read(path, 0, newest.end.length))
+        # Its end can be read, but perhaps only from memory: an earlier process may have stopped because a sync failed,
+        # and another sync of the same pages would say that all is well (ATC 2020). So the segment is written anew.
+        self._disk.write_durably(path, self._disk.read(path, 0, newest.end.length))
         # Nothing is ever written where something else may have stood: a new segment begins.
         state.older[newest.header.sequence] = newest.end.length
         self._begin_segment(SegmentHeader(newest.header.sequence + 1, newest.end, state.needed_from))

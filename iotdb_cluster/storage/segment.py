@@ -102,11 +102,6 @@ class SegmentScan:
         """The oldest segment that still counted when the last batch was written."""
         return self.batches[-1].needed_from if self.batches else self.header.needed_from
 
-    @property
-    def ends_in_mark(self) -> bool:
-        """True when what is good ends in a mark: all before it was synced once, successfully."""
-        return self.torn is None and bool(self.batches) and self.batches[-1].start == self.batches[-1].end
-
 
 def batch_room() -> bytes:
     """Bytes that hold the place of a batch's header until `seal_batch`."""

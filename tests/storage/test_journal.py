@@ -289,3 +289,15 @@ def test_left_overs_of_a_crash_are_cleared_away() -> None:
     world.disk.put("raft/meta-snapshot", b"not mine")
     world.restart()
     assert [segment_name(1), segment_name(2), "meta-snapshot"] == world.disk.list_folder("raft")
+
+
+def test_a_stop_whose_last_sync_fails_leaves_a_log_that_can_be_started() -> None:
+    for seed in range(20):
+        world = new_world(seed)
+        world.create(1)
+        world.sync()
+        world.disk.refuse_next("sync")
+        with pytest.raises(StorageFailure):
+            world.journal.close()
+        world.restart(power_loss=False)
+        world.restart(power_loss=True)
