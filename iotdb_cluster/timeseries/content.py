@@ -1,7 +1,7 @@
 """What a data group holds, in memory: schema, memory tables, the files that count, deletions. Applies plans."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -10,7 +10,7 @@ import numpy as np
 from iotdb_cluster.errors import MalformedInput, MetadataRefused, PathNotFound, ValueRefused
 from iotdb_cluster.timeseries.deletions import EVERY_TIME, Deletion, DeletionList, deleted_until
 from iotdb_cluster.timeseries.frames import Points
-from iotdb_cluster.timeseries.manifest import SealedFile
+from iotdb_cluster.timeseries.manifest import Manifest, SealedFile
 from iotdb_cluster.timeseries.memtable import DeviceMemory, RowShape, SeriesMemory
 from iotdb_cluster.timeseries.parquet_schema import FileIndex
 from iotdb_cluster.timeseries.schema_tree import Device, SchemaTree
@@ -98,6 +98,22 @@ class Content:
         self.pins: Counter[str] = Counter()
         """How many views and snapshots may open each file."""
 
+    def restore(self, manifest: Manifest, indexed: Mapping[str, Indexed]) -> None:
+        """Become what a manifest says and forget everything else; `indexed` has its files by their paths."""
+        schema = SchemaTree()
+        groups: dict[str, StorageGroup] = {}
+        for entry in manifest.storage_groups:
+            schema.add_storage_group(entry.path)
+            groups[entry.path] = StorageGroup(entry.path, tuple(indexed[file.folder_path] for file in entry.files))
+            for series in entry.series:
+                schema.add_series(series.schema, entry.path, series.created)
+        schema.next_created = manifest.next_created
+        with self.lock:
+            self.schema, self.groups = schema, groups
+            self.deletions = DeletionList(manifest.deletions)
+            self.next_deletion = manifest.next_deletion
+            self.active_bytes = self.frozen_bytes = 0
+
     def apply(self, plan: Plan) -> None:
         """Do what a plan says, whole or not at all; a `RequestError` leaves everything as it was."""
         match plan:
@@ -160,8 +176,8 @@ class Content:
             self.pins.update(view.pinned)
             return view
 
-    def points(self, view: MemoryView) -> Points:
-        """The points of a series in a memory table; what is merged stays there for the next reader. Any thread."""
+    def settled(self, view: MemoryView) -> Points:
+        """The points of one series' items in a memory table; what is merged stays for the next reader. Any thread."""
         memory = view.memory
         settled = memory.settled()
         if len(memory.items) > 1:
@@ -171,7 +187,7 @@ class Content:
                     self.active_bytes += grown
                 else:
                     self.frozen_bytes += grown
-        return memory.with_rows(settled)
+        return settled
 
     def _device(self, path: str | None, measurements: tuple[str | None, ...]) -> Device:
         if path is None:

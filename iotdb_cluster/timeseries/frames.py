@@ -53,6 +53,10 @@ class Column:
         """Rows `low` to `high`, without copying."""
         return Column(self.values[low:high], None if self.valid is None else self.valid[low:high])
 
+    def where(self, keep: Mask) -> "Column":
+        """The rows at which `keep` is true."""
+        return Column(self.values[keep], None if self.valid is None else self.valid[keep])
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -67,6 +71,12 @@ class Frame:
     def slice(self, low: int, high: int) -> "Frame":
         """Rows `low` to `high`, without copying."""
         return Frame(self.times[low:high], {name: column.slice(low, high) for name, column in self.columns.items()})
+
+    def where(self, keep: Mask) -> "Frame":
+        """The rows at which `keep` is true."""
+        if keep.all():
+            return self
+        return Frame(self.times[keep], {name: column.where(keep) for name, column in self.columns.items()})
 
 
 def is_ascending(times: Times) -> bool:

@@ -7,6 +7,7 @@ change. A crash before leaves files that no manifest names, and they are removed
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from iotdb_cluster.errors import RequestError
 from iotdb_cluster.timeseries.content import Indexed
 from iotdb_cluster.timeseries.deletions import Deletion, concerns
 from iotdb_cluster.timeseries.frames import Frame
@@ -41,10 +42,15 @@ class Workplace:
 
 
 class Job:
-    """The three steps; `run` may be called on any thread, once."""
+    """The three steps; `run` may be called on any thread, once.
 
-    def __init__(self, on_finish: Callable[[], None]) -> None:
+    `on_end` frees the store for the next job. A fault does not: the node is about to stop, and what the job holds
+    must not be taken for written.
+    """
+
+    def __init__(self, on_finish: Callable[[], None], on_end: Callable[[], None]) -> None:
         self._on_finish = on_finish
+        self._on_end = on_end
         self._error: BaseException | None = None
         self._done = False
 
@@ -60,9 +66,12 @@ class Job:
     def finish(self) -> None:
         """Let the store go on with the result; raises the error of a run that failed."""
         if self._error is not None:
+            if isinstance(self._error, RequestError):
+                self._on_end()
             raise self._error
         assert self._done, "a job is finished after it ran"
         self._on_finish()
+        self._on_end()
 
     def _work(self) -> None:
         raise NotImplementedError
@@ -93,8 +102,10 @@ class Sealing:
 class SealJob(Job):
     """Writes what is in the frozen memory tables to files, then the manifest that covers everything up to an entry."""
 
-    def __init__(self, place: Workplace, sealing: Sealing, on_finish: Callable[[], None]) -> None:
-        super().__init__(on_finish)
+    def __init__(
+        self, place: Workplace, sealing: Sealing, on_finish: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
+        super().__init__(on_finish, on_end)
         self._place = place
         self._sealing = sealing
         self._next_file = sealing.base.next_file

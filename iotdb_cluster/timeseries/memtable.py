@@ -70,14 +70,19 @@ class SeriesMemory:
         """The points of the items alone: deletes applied, the last of equal times."""
         return merged_items(self.items, self.data_type)
 
-    def with_rows(self, points: Points) -> Points:
-        """All points of the series, when `points` are those of the items."""
-        if not self.rows:
-            return points
-        newer = chunks_of(self.rows, only=self.measurement).get(self.measurement)
-        if newer is None:
-            return points
-        return merged_items((Chunk(points.times, points.values), newer), self.data_type)
+    def waiting(self) -> Points:
+        """The points of the rows, which came after those of the items."""
+        chunk = chunks_of(self.rows, only=self.measurement).get(self.measurement)
+        return merged_items(() if chunk is None else (chunk,), self.data_type)
+
+    def waiting_at(self, time: int) -> Value | None:
+        """The value that the rows have at a time, or None."""
+        for at, shape, values in reversed(self.rows):
+            if at == time:
+                for name, value in zip(reversed(shape.measurements), reversed(values), strict=True):
+                    if name == self.measurement:
+                        return value
+        return None
 
 
 class DeviceMemory:

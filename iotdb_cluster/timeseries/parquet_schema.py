@@ -76,6 +76,11 @@ class FileIndex:
         low, high = np.searchsorted(self.device_of, (at, at + 1))
         return [Part(*row) for row in self.parts[low:high].tolist()]
 
+    def has_device(self, device: str) -> bool:
+        """True when there are rows of a device."""
+        at = bisect_left(self.devices, device)
+        return at < len(self.devices) and self.devices[at] == device
+
     def time_ranges(self) -> list[tuple[str, int, int]]:
         """First and last time of each device, devices ascending."""
         return [

@@ -93,11 +93,14 @@ def open_reader(view: SeriesView, access: FileAccess, condition: Filter | None, 
             if part.max_time >= max(first, bound + 1) and part.min_time <= last:
                 load = _FilePart(reader, part, view.measurement, max(first, bound + 1), last)
                 segments.append(Segment(max(part.min_time, first, bound + 1), age, load))
-    for number, memory in enumerate(view.memory):
+    age = len(view.files)
+    for memory in view.memory:
         bound = NOTHING_DELETED if memory.clean is None else deleted_until(view.deletions, memory.clean)
-        points = content.points(memory).between(max(first, bound + 1), last)
-        if len(points):
-            segments.append(Segment(int(points.times[0]), len(view.files) + number, _Loaded(points)))
+        for found in (content.settled(memory), memory.memory.waiting()):
+            points = found.between(max(first, bound + 1), last)
+            if len(points):
+                segments.append(Segment(int(points.times[0]), age, _Loaded(points)))
+            age += 1
     return SeriesReader(view.data_type, segments, condition)
 
 
@@ -106,7 +109,10 @@ def value_in(view: SeriesView, access: FileAccess, time: int, content: Content) 
     for memory in reversed(view.memory):
         bound = NOTHING_DELETED if memory.clean is None else deleted_until(view.deletions, memory.clean)
         if time > bound:
-            points = content.points(memory)
+            waiting = memory.memory.waiting_at(time)
+            if waiting is not None:
+                return waiting
+            points = content.settled(memory)
             at = int(np.searchsorted(points.times, time))
             if at < len(points) and points.times[at] == time:
                 return python_value(points.values, at, view.data_type)

@@ -1,12 +1,15 @@
 """One data group's points and series: applies the group's log, answers reads, keeps itself on disk."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
 from iotdb_cluster.errors import Busy, StorageGroupUnknown
-from iotdb_cluster.timeseries.content import Content, StorageGroup
+from iotdb_cluster.timeseries.compaction import Compacting, CompactionJob, choose, replaced
+from iotdb_cluster.timeseries.content import Content, Indexed, StorageGroup
 from iotdb_cluster.timeseries.deletions import DeletionList
 from iotdb_cluster.timeseries.filters import check_filter
 from iotdb_cluster.timeseries.jobs import GroupToSeal, Job, Sealing, SealJob, Workplace
@@ -14,6 +17,7 @@ from iotdb_cluster.timeseries.manifest import MANIFEST_FILE, Manifest, load_mani
 from iotdb_cluster.timeseries.sealed_reader import ColumnCache, load_index, verify_file
 from iotdb_cluster.timeseries.series_reader import FileAccess, SeriesReader, open_reader, value_in
 from iotdb_cluster.timeseries.settings import StoreSettings
+from iotdb_cluster.timeseries.snapshots import Installing, InstallJob, StoreSnapshot, snapshot_of
 from iotdb_cluster.timeseries.values import Value
 from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.filters import Filter
@@ -24,6 +28,8 @@ from iotdb_cluster.types.schema import TimeseriesSchema
 
 STAGED_FOLDER = "staged"
 """Where files of other members are put before they are installed; no storage group has this name."""
+
+_HASHED_TOGETHER = 100_000
 
 Submit = Callable[[Callable[[], None]], None]
 
@@ -45,6 +51,8 @@ class GroupStore:
         self._submit = submit
         self._content = Content()
         self._manifest = manifest
+        self._indexed: dict[str, Indexed] = {}
+        """The files of the manifest by their paths in the folder."""
         self._applied = manifest.covered
         self._job: Job | None = None
         self._close_asked = False
@@ -153,32 +161,71 @@ class GroupStore:
             clean=clean,
         )
         owners = {path: content.groups[path] for path in sorted(content.groups)}
-        job = SealJob(self._place, sealing, lambda: self._finish_seal(sealing, owners))
+        job = SealJob(self._place, sealing, lambda: self._finish_seal(sealing, owners), self._end_job)
         self._job = job
         return job
 
     def _finish_seal(self, sealing: Sealing, owners: Mapping[str, StorageGroup]) -> None:
         assert sealing.manifest is not None
         content = self._content
+        written = {path: tuple(files) for path, files in sealing.written.items()}
         with content.lock:
             for path, group in owners.items():
-                group.files = (*group.files, *sealing.written[path])
+                group.files = (*group.files, *written[path])
                 group.frozen = {}
             content.frozen_bytes = 0
             self._keep_needed_deletions(sealing.manifest)
-        self._adopt(sealing.manifest)
-        self._job = None
+        self._adopt(sealing.manifest, {file.folder_path: (file, i) for w in written.values() for file, i in w})
+
+    def begin_compaction(self) -> CompactionJob | None:
+        """Begin to merge files or to drop deleted points, where it is worth it; None when there is nothing to do.
+
+        The job gives way when memory grows to twice its limit meanwhile, and then has changed nothing. Raises `Busy`
+        while another job is under way.
+        """
+        self._check_idle()
+        content = self._content
+        groups = {path: tuple(file for file, _ in group.files) for path, group in content.groups.items()}
+        choice = choose(groups, self._manifest.deletions, self._place.settings)
+        if choice is None:
+            return None
+        owner = content.groups[choice.storage_group]
+        chosen = {file.name for file in choice.files}
+        task = Compacting(self._manifest, choice, tuple(entry for entry in owner.files if entry[0].name in chosen))
+        most_bytes = 2 * self._place.settings.memtable_limit_bytes
+        job = CompactionJob(
+            self._place,
+            task,
+            on_finish=lambda: self._finish_compaction(task, owner),
+            on_end=self._end_job,
+            should_stop=lambda: content.active_bytes > most_bytes,
+        )
+        self._job = job
+        return job
+
+    def _finish_compaction(self, task: Compacting, owner: StorageGroup) -> None:
+        if task.manifest is None:
+            return
+        written = {file.folder_path: (file, index) for file, index in task.written}
+        with self._content.lock:
+            known = {file.folder_path: (file, index) for file, index in owner.files} | written
+            files = replaced((file for file, _ in owner.files), task.choice.files, (file for file, _ in task.written))
+            owner.files = tuple(known[file.folder_path] for file in files)
+            self._keep_needed_deletions(task.manifest)
+        self._adopt(task.manifest, written)
 
     def _keep_needed_deletions(self, manifest: Manifest) -> None:
         """Forget the deletions that the manifest needs no more; those that came since stay."""
         later = [d for d in self._content.deletions.all() if d.number >= manifest.next_deletion]
         self._content.deletions = DeletionList((*manifest.deletions, *later))
 
-    def _adopt(self, manifest: Manifest) -> None:
+    def _adopt(self, manifest: Manifest, added: Mapping[str, Indexed]) -> None:
         """Take a durable manifest for the present one; files that only the one before named are removed."""
-        before = {file.folder_path for file in self._manifest.files}
+        before = self._indexed
+        known = {**before, **added}
+        self._indexed = {file.folder_path: known[file.folder_path] for file in manifest.files}
         self._manifest = manifest
-        self._unneeded |= before - {file.folder_path for file in manifest.files}
+        self._unneeded |= before.keys() - self._indexed.keys()
         self._remove_unneeded()
 
     def _remove_unneeded(self) -> None:
@@ -191,6 +238,9 @@ class GroupStore:
     def _remove_files(self, paths: list[str]) -> None:
         for path in paths:
             self._place.disk.remove(f"{self._place.folder}/{path}")
+
+    def _end_job(self) -> None:
+        self._job = None
 
     def _check_idle(self) -> None:
         if self._job is not None:
@@ -273,24 +323,104 @@ class GroupStore:
         if is_due:
             self._remove_unneeded()
 
+    # -- snapshots
+
+    def snapshot(self, storage_groups: Iterable[str] | None = None) -> StoreSnapshot:
+        """The state at `covered`, of all or some storage groups; its files stay on disk until `release`."""
+        found = snapshot_of(self._manifest, storage_groups, self._place.folder, self._indexed)
+        self.hold(found)
+        return found
+
+    def hold(self, snapshot: StoreSnapshot) -> None:
+        """Keep the files of a snapshot once more; each time needs a `release` of its own."""
+        with self._content.lock:
+            self._content.pins.update(file.folder_path for file in snapshot.files)
+
+    def release(self, snapshot: StoreSnapshot) -> None:
+        """Let go of the files of a snapshot."""
+        self._unpin([file.folder_path for file in snapshot.files])
+
+    def stage_folder(self, name: str) -> str:
+        """The folder in which the files of a snapshot are put together, for instance over several starts."""
+        return f"{self._place.folder}/{STAGED_FOLDER}/{name}"
+
+    def staged(self) -> list[str]:
+        """The names of the stage folders that hold something, also of those from earlier starts."""
+        return self._place.disk.list_folder(f"{self._place.folder}/{STAGED_FOLDER}")
+
+    def discard_staged(self, name: str) -> None:
+        """Remove a stage folder with everything in it."""
+        self._place.disk.remove_folder(self.stage_folder(name))
+
+    def begin_install(self, received: Manifest, staged: Mapping[str, str]) -> InstallJob:
+        """Begin to replace everything here by a snapshot; `staged` says by `folder_path` where its files are.
+
+        Until the job is finished the store is as it was, and nothing may be applied. A file that is not what the
+        snapshot says raises `MalformedInput` from `run` and `finish` and leaves the store as it was.
+        """
+        self._check_idle()
+        task = Installing(received, dict(staged), max(self._manifest.next_file, received.next_file))
+        job = InstallJob(self._place, task, lambda: self._finish_install(task), self._end_job)
+        self._job = job
+        return job
+
+    def install(self, snapshot: StoreSnapshot | Manifest, staged: Mapping[str, str]) -> None:
+        """`begin_install`, `run` and `finish` in one, for who has the time."""
+        job = self.begin_install(snapshot.manifest if isinstance(snapshot, StoreSnapshot) else snapshot, staged)
+        try:
+            job.run()
+        finally:
+            job.finish()
+
+    def _finish_install(self, task: Installing) -> None:
+        assert task.manifest is not None and task.indexed is not None
+        self._content.restore(task.manifest, task.indexed)
+        self._close_asked = False
+        self._applied = task.manifest.covered
+        self._adopt(task.manifest, task.indexed)
+
+    def drop(self) -> None:
+        """Remove the folder with everything in it; the store must not be used any more."""
+        self._place.disk.remove_folder(self._place.folder)
+
+    # -- what tests and moves compare
+
+    def content_hash(self, storage_groups: Iterable[str] | None = None) -> str:
+        """A hash over series and points, deletions carried out; equal for members that applied the same log."""
+        wanted = self.storage_groups() if storage_groups is None else sorted(storage_groups)
+        total = hashlib.sha256()
+        for group in wanted:
+            total.update(f"group {group}\n".encode())
+            for schema in self.series(group):
+                total.update(f"series {schema}\n".encode())
+                self._hash_points(schema, total)
+        return total.hexdigest()
+
+    def _hash_points(self, schema: TimeseriesSchema, total: "hashlib._Hash") -> None:
+        # Times and values apart, so that the borders of batches do not matter.
+        all_times, all_values = hashlib.sha256(), hashlib.sha256()
+        reader = self.open_series(schema.path)
+        while True:
+            times, values = reader.next_batch(_HASHED_TOGETHER)
+            if not len(times):
+                break
+            all_times.update(np.ascontiguousarray(times).data)
+            if values.dtype == object:
+                all_values.update(b"".join(len(value).to_bytes(4, "big") + value for value in values))
+            else:
+                all_values.update(np.ascontiguousarray(values).view(np.uint8).data)
+        total.update(all_times.digest() + all_values.digest())
+
     def _load(self, manifest: Manifest) -> None:
         """Make the content of a manifest the present one; every file is verified first."""
-        content = Content()
-        for entry in manifest.storage_groups:
-            indexed = []
-            for file in entry.files:
-                if self._place.settings.verify_files_at_open:
-                    verify_file(self._place.disk, self._place.folder, file)
-                indexed.append((file, load_index(self._place.disk, self._place.folder, file)))
-            content.schema.add_storage_group(entry.path)
-            content.groups[entry.path] = StorageGroup(entry.path, tuple(indexed))
-            for series in entry.series:
-                content.schema.add_series(series.schema, entry.path, series.created)
-        content.schema.next_created = manifest.next_created
-        content.deletions = DeletionList(manifest.deletions)
-        content.next_deletion = manifest.next_deletion
-        self._content = content
-        self._manifest = manifest
+        disk, folder = self._place.disk, self._place.folder
+        indexed: dict[str, Indexed] = {}
+        for file in manifest.files:
+            if self._place.settings.verify_files_at_open:
+                verify_file(disk, folder, file)
+            indexed[file.folder_path] = (file, load_index(disk, folder, file))
+        self._content.restore(manifest, indexed)
+        self._indexed = indexed
 
 
 def remove_leftovers(disk: Disk, folder: str, manifest: Manifest) -> None:

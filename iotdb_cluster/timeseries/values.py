@@ -38,10 +38,10 @@ PACKED: dict[DataType, np.dtype[Any]] = {
 PACKED_TIME = np.dtype(">i8")
 TIME = np.dtype(np.int64)
 
-_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")
-_DECIMAL = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?|NaN|Infinity)")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL_CHARACTERS = frozenset("0123456789+-.eE")
+_NAMED_NUMBERS = frozenset(sign + name for sign in ("", "+", "-") for name in ("NaN", "Infinity"))
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_MAX_NUMBER_CHARACTERS = 1024
 _LENGTH = struct.Struct(">i")
 _FLOAT = struct.Struct("<f")
 _SHOWN_CHARACTERS = 60
@@ -82,7 +82,7 @@ def _int64(text: str) -> int:
 
 
 def _integer(text: str, limit: int) -> int:
-    if not _INTEGER.fullmatch(text) or len(text) > _MAX_NUMBER_CHARACTERS:
+    if not (text.isdigit() and text.isascii()) and not _INTEGER.fullmatch(text):
         raise ValueError("not a decimal integer")
     number = int(text)
     if not -limit <= number < limit:
@@ -91,7 +91,8 @@ def _integer(text: str, limit: int) -> int:
 
 
 def _double(text: str) -> float:
-    if not _DECIMAL.fullmatch(text) or len(text) > _MAX_NUMBER_CHARACTERS:
+    # Python's own rules are wider only by other characters: white space, "_", "inf", digits of other scripts.
+    if not _DECIMAL_CHARACTERS.issuperset(text) and text not in _NAMED_NUMBERS:
         raise ValueError("not a decimal number")
     return float(text)
 

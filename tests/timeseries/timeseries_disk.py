@@ -11,7 +11,7 @@ class Crash(Exception):
 
 
 class MemoryDisk:
-    """`Disk` over a dict. Only what was synced survives `after_crash`; `crash_in` counts operations down to a `Crash`."""
+    """`Disk` over a dict. What was synced survives `after_crash`; `crash_in` counts operations down to a `Crash`."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.files: dict[str, bytearray] = {path: bytearray(data) for path, data in (files or {}).items()}
