@@ -152,6 +152,11 @@ class SimDisk:
         """Let the next `write`, `sync`, `rename` or `remove` on such a path fail; a sync loses what it was for."""
         self._refusals.append((operation, path_part))
 
+    def forget_troubles(self) -> None:
+        """Take back crashes and refusals that were ordered and have not happened."""
+        self._crash_at = None
+        self._refusals.clear()
+
     def flip(self, path: str, offset: int, mask: int = 1) -> None:
         """Damage a byte."""
         self._file(path).content[offset] ^= mask

@@ -4,7 +4,7 @@ What a call meets on its way is what it meets between real nodes: it is encoded,
 the codec of the node, served by the node's own handlers, and its answer comes back the same way or not at all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any, Protocol
@@ -15,13 +15,12 @@ from iotdb_cluster.errors import (
     MalformedInput,
     OutcomeUnknown,
     RemoteError,
-    RemoteFailure,
     RequestError,
     Unreachable,
 )
 from iotdb_cluster.wire.codec import ApplicationError, Codec
 from tests.sim.cluster.network import Network, Place
-from tests.sim.cluster.scheduler import Act, Task
+from tests.sim.cluster.scheduler import Act
 
 OnDone = Callable[[Any], None]
 """Gets the result, or an exception."""
@@ -32,7 +31,7 @@ REPEATABLE = frozenset(
         "requestCommitIndex", "readIndex", "hello", "readFile",
     }
 )  # fmt: skip
-"""Calls that the network may bring twice. Two arrivals of a client's write would be two writes: TCP does not do that."""
+"""Calls that the network may bring twice; two arrivals of a write would be two writes, which TCP does not do."""
 
 
 class Actor(Protocol):
@@ -48,6 +47,9 @@ class Actor(Protocol):
 
     def in_ms(self, delay_ms: int, act: Act) -> None:
         """Run `act` in so many milliseconds on its own clock."""
+
+    def run(self, coroutine: Coroutine[Any, None, Any], on_done: Callable[[Any, Exception | None], None]) -> None:
+        """Drive a coroutine; `on_done` gets its value or its error."""
 
 
 @dataclass(eq=False)
@@ -89,6 +91,8 @@ class Endpoint:
         self._codec = codec
         self._stop = stop
         self.served = 0
+        self.observe: Callable[[str, tuple[Any, ...], Any], None] | None = None
+        """Told of method, arguments and result of each call that was answered."""
 
     def serve(self, frame: bytes, connection: SimConnection, reply: Callable[[bytes], None]) -> None:
         """Serve one call; `reply` gets the answer's frame, at once or later."""
@@ -103,6 +107,8 @@ class Endpoint:
 
         def done(result: Any, error: Exception | None) -> None:
             if error is None:
+                if self.observe is not None:
+                    self.observe(call.method, call.args, result)
                 reply(self._codec.encode_reply(call, result))
             elif isinstance(error, Fault):
                 self._stop(error)
@@ -115,7 +121,7 @@ class Endpoint:
             done(None, error)
             return
         if type(result) is CoroutineType:
-            Task(result, self.actor.soon, self.actor.at_ms, done)
+            self.actor.run(result, done)
         else:
             done(result, None)
 
@@ -129,6 +135,10 @@ class Target(Protocol):
     @property
     def is_alive(self) -> bool:
         """False between a crash and the next start."""
+
+    @property
+    def is_dark(self) -> bool:
+        """True while the machine has no power; a machine whose process died refuses connections."""
 
     def soon(self, act: Act) -> None:
         """Run on the node, when it runs."""
@@ -170,7 +180,7 @@ class Connection:
         """For whoever says `hello` first."""
 
     def call(self, method: str, args: tuple[Any, ...], timeout_ms: int, on_done: OnDone) -> None:
-        """Call; `on_done` gets the result, `Unreachable`, `OutcomeUnknown` or `RemoteFailure`, exactly once."""
+        """Call; `on_done` gets the result, `Unreachable`, `OutcomeUnknown` or `RemoteError`, exactly once."""
         caller, actor = self._caller, self._caller.actor
         self._seqid += 1
         seqid = self._seqid
@@ -202,6 +212,8 @@ class Connection:
     def _arrive(self, target: Target, frame: bytes, seqid: int) -> None:
         place = target.place
         network, actor = self._caller.network, self._caller.actor
+        if target.is_dark:
+            return  # no power: nobody says anything
         endpoint = target.endpoint(self._port) if target.is_alive else None
         is_stale = self._opened is not None and self._opened[0] != target.incarnation
         if endpoint is None or is_stale:
@@ -230,7 +242,7 @@ class Connection:
         try:
             result = self._caller.codec.decode_reply(frame, self._service, method, seqid)
         except RemoteError as error:
-            on_done(RemoteFailure(str(error)))
+            on_done(error)
         except MalformedInput as error:
             self._break(OutcomeUnknown(f"an answer that is none: {error}"))
             on_done(OutcomeUnknown(f"an answer that is none: {error}"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from iotdb_cluster.errors import RemoteFailure, StatusCode, Unreachable
+from iotdb_cluster.errors import RemoteError, StatusCode, Unreachable
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.pending import Pending
@@ -139,19 +139,19 @@ class Client:
         """Run `act` in so many milliseconds."""
         self.around.scheduler.after(delay_ms * MS, act)
 
-    def start(self, coroutine: Coroutine[Any, None, Any], on_done: Callable[[Any], None]) -> None:
-        """Run a coroutine of this client."""
+    def run(self, coroutine: Coroutine[Any, None, Any], on_done: Callable[[Any, Exception | None], None]) -> None:
+        """Drive a coroutine of this client."""
+        Task(coroutine, self.soon, self.at_ms, on_done).start()
 
-        def done(value: Any, error: Exception | None) -> None:
-            if error is not None:
-                raise error
-            on_done(value)
-
-        Task(coroutine, self.soon, self.at_ms, done)
+    async def sleep(self, delay_ms: int) -> None:
+        """Let time pass."""
+        over: Pending[None] = Pending()
+        self.in_ms(delay_ms, lambda: over.resolve(None) and None)
+        await over
 
     # -- operations --------------------------------------------------------------------------------------------------
 
-    async def insert_row(self) -> None:
+    async def insert_row(self) -> Attempt | None:
         """One row of one device."""
         group, time = self._storage_group(), self._time()
         chosen = self._measurements()
@@ -161,11 +161,11 @@ class Client:
             writes[f"{self._device(group)}.{name}", time] = value
             texts.append(text_of(value))
         names = [name for name, _ in chosen]
-        await self._write(
+        return await self._write(
             "insert", writes, lambda session: (_Insert(session, self._device(group), names, texts, time),)
         )
 
-    async def insert_batch(self) -> None:
+    async def insert_batch(self) -> Attempt | None:
         """A tablet; the last of two rows with the same time wins."""
         group = self._storage_group()
         chosen = self._measurements()
@@ -179,7 +179,7 @@ class Client:
                 writes[f"{self._device(group)}.{name}", time] = value
         names, ordinals = [name for name, _ in chosen], [int(data_type) for _, data_type in chosen]
         packed_times = struct.pack(f">{len(times)}q", *times)
-        await self._write(
+        return await self._write(
             "insertBatch",
             writes,
             lambda session: (
@@ -189,14 +189,14 @@ class Client:
             ),
         )
 
-    async def delete(self) -> None:
+    async def delete(self) -> Attempt | None:
         """Points of one series up to a time."""
         series, _ = self.random.choice(self.around.space.series)
         upto = self._time()
         writes = {(series, time): ABSENT for time in self.around.space.times if time <= upto}
-        await self._write("deleteData", writes, lambda session: (_Delete(session, [series], upto),))
+        return await self._write("deleteData", writes, lambda session: (_Delete(session, [series], upto),))
 
-    async def delete_by_pattern(self) -> None:
+    async def delete_by_pattern(self) -> Attempt | None:
         """Points of a measurement in every device up to a time: one delete in each data group that has a match."""
         name, _ = self.random.choice(self.around.space.measurements)
         upto = self._time()
@@ -208,7 +208,7 @@ class Client:
             if time <= upto
         }
         # Where one group refuses, another one may have deleted already: then nothing is known.
-        await self._write(
+        return await self._write(
             "deleteData", writes, lambda session: (_Delete(session, [f"root.*.d.{name}"], upto),), is_whole=False
         )
 
@@ -252,8 +252,8 @@ class Client:
                 return None
             if not batch:
                 return values
-            _, pairs = decode_batch(batch)
-            for time, value in pairs:
+            _, times, found = decode_batch(batch)
+            for time, value in zip(times.tolist(), found if isinstance(found, list) else found.tolist(), strict=True):
                 if values and time <= max(values):
                     self.around.fault(f"{query.path} reads {time} behind {max(values)}")
                 values[time] = value
@@ -296,7 +296,7 @@ class Client:
     def _fate_of(self, method: str, answer: Any) -> tuple[Fate, str]:
         if isinstance(answer, Unreachable):
             return Fate.REFUSED, str(answer)
-        if isinstance(answer, RemoteFailure):
+        if isinstance(answer, RemoteError):
             self.around.fault(f"{method} was answered by an exception: {answer}")
         if isinstance(answer, Exception):
             return Fate.UNKNOWN, str(answer)
@@ -324,6 +324,13 @@ class Client:
             return None
         self._session = connection, answer.sessionId
         return self._session
+
+    def hang_up(self) -> None:
+        """Close every connection."""
+        self._leave()
+        for connection in self._data.values():
+            connection.close()
+        self._data.clear()
 
     def _leave(self) -> None:
         if self._session is not None:

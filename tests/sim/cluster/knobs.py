@@ -70,7 +70,7 @@ def draw_knobs(random: Random) -> Knobs:
         times=random.choice([2, 4, 8]),
         clients=random.choice([2, 3, 5]),
         client_pause_ms=random.choice([0, 5, 50, 200]),
-        write_deadline_ms=election_max * random.choice([1, 3]),
+        write_deadline_ms=election_max * random.choice([1, 2]),
         operations=random.randint(300, 360),
         faults=random.randint(8, 12),
         sync_us=tuple(random.choice([60, 200, 1 * MS, 10 * MS]) for _ in range(nodes)),
@@ -83,9 +83,9 @@ def _draw_weather(random: Random) -> Weather:
     return Weather(
         delay_min_us=random.choice([50, 200]),
         delay_max_us=random.choice([500, 2 * MS, 20 * MS]),
-        tail_chance=random.choice([0.0, 0.0, 0.01, 0.05]),
+        tail_chance=random.choice([0.0, 0.0, 0.002, 0.02]),
         tail_max_us=random.choice([50 * MS, 500 * MS, 3_000 * MS]),
-        loss=random.choice([0.0, 0.0, 0.01, 0.05, 0.2]),
-        answer_loss=random.choice([0.0, 0.0, 0.01, 0.05, 0.2]),
-        repeat=random.choice([0.0, 0.01, 0.05]),
+        loss=random.choice([0.0, 0.0, 0.002, 0.01]),
+        answer_loss=random.choice([0.0, 0.0, 0.002, 0.01]),
+        repeat=random.choice([0.0, 0.002, 0.02]),
     )

@@ -4,7 +4,7 @@ It carries messages as bytes. A message is a *send*: what the receiver does with
 own, so a lost answer is a call that was carried out.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -40,6 +40,10 @@ class Network:
     cut: set[tuple[Place, Place]] = field(default_factory=set)
     slow: dict[Place, int] = field(default_factory=dict)
     """Places whose messages take so many times longer."""
+    busy_us: dict[Place, int] = field(default_factory=dict)
+    """How far a place is ahead of now in what it is doing: it is in the middle of a turn that takes time."""
+    crashed_us: dict[Place, int] = field(default_factory=dict)
+    """When a place crashed last: what it would have sent after that never leaves it."""
     carried: int = 0
     lost: int = 0
 
@@ -56,16 +60,21 @@ class Network:
             self.lost += 1
             return
         self.carried += 1
-        self.scheduler.after(self._delay_us(source, target), self._arrival(source, target, deliver))
+        arrival = self._arrival(source, target, deliver)
+        self.scheduler.after(self.busy_us.get(source, 0) + self._delay_us(source, target), arrival)
         if can_repeat and random.random() < weather.repeat:
             late_us = random.choice([weather.delay_max_us, weather.tail_max_us, weather.repeat_late_max_us])
             again_us = self._delay_us(source, target) + random.randint(0, late_us)
-            self.scheduler.after(again_us, self._arrival(source, target, deliver))
+            self.scheduler.after(self.busy_us.get(source, 0) + again_us, arrival)
 
     def _arrival(self, source: Place, target: Place, deliver: Act) -> Act:
+        sent_us = self.scheduler.now_us
+        leaves_us = sent_us + self.busy_us.get(source, 0)
+
         def arrive() -> None:
+            never_left = sent_us <= self.crashed_us.get(source, -1) < leaves_us
             # A cut takes with it what is on its way.
-            if self.passes(source, target):
+            if self.passes(source, target) and not never_left:
                 deliver()
 
         return arrive

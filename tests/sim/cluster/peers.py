@@ -60,6 +60,21 @@ class SimTransport:
         self.introduced(connection, to, lambda: (method, arguments), timeout_ms, done)
         return pending
 
+    def introduce(self, ip: str, meta_port: int, timeout_ms: int) -> Pending[Any]:
+        """Say `hello` to whoever answers on a meta port."""
+        pending: Pending[Any] = Pending()
+        connection = self._caller.connect(ip, meta_port, SERVICES[Port.META])
+
+        def done(answer: Any) -> None:
+            connection.close()
+            if isinstance(answer, Exception):
+                pending.fail(Unreachable(f"{ip}:{meta_port} did not answer hello: {answer}"))
+            else:
+                pending.resolve(answer)
+
+        connection.call("hello", (self._introductions().request(),), timeout_ms, done)
+        return pending
+
     @property
     def backlog(self) -> int:
         """Calls that wait in some lane."""

@@ -40,11 +40,12 @@ class Scheduler:
         act()
         return True
 
-    def run_until(self, at_us: int) -> None:
-        """Run everything that is due up to a time, which is the time afterwards."""
-        while self._heap and self._heap[0][0] <= at_us:
-            self.run_next()
+    def run_next_until(self, at_us: int) -> bool:
+        """Run the next action if it is due up to a time; else that is the time now, and False."""
+        if self._heap and self._heap[0][0] <= at_us:
+            return self.run_next()
         self.now_us = max(self.now_us, at_us)
+        return False
 
 
 class Task:
@@ -66,7 +67,17 @@ class Task:
         self._resume_at = resume_at
         self._on_done = on_done
         self._wait = 0
+        self.is_done = False
+
+    def start(self) -> "Task":
+        """Run it up to its first wait."""
         self._step(0)
+        return self
+
+    def close(self) -> None:
+        """End it where it is: its process is gone."""
+        self._wait += 1
+        self._coroutine.close()
 
     def _step(self, wait: int) -> None:
         if wait != self._wait:
@@ -75,9 +86,11 @@ class Task:
         try:
             suspension: Suspension = self._coroutine.send(None)
         except StopIteration as finished:
+            self.is_done = True
             self._on_done(finished.value, None)
             return
         except ClusterError as error:
+            self.is_done = True
             self._on_done(None, error)
             return
         self._await(suspension, self._wait)

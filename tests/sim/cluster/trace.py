@@ -1,4 +1,4 @@
-"""What happened, as lines: a rolling hash that proves determinism, the last lines for a failure, all for a transcript."""
+"""What happened, as lines: a rolling hash that proves determinism, the last lines for a failure, or all of them."""
 
 import hashlib
 from collections import deque

@@ -1,0 +1,425 @@
+"""A simulated node: the production node in a process that can be killed, paused and started again from its disk."""
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from iotdb_cluster.errors import ClusterError, Fault
+from iotdb_cluster.members.client_service import ClientService
+from iotdb_cluster.members.data_service import DataService
+from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
+from iotdb_cluster.members.groups import GroupMaker
+from iotdb_cluster.members.meta_service import MetaService
+from iotdb_cluster.members.node import ClusterNode
+from iotdb_cluster.settings import Settings
+from iotdb_cluster.storage.journal import Journal
+from iotdb_cluster.storage.settings import JournalSettings
+from iotdb_cluster.timeseries.settings import StoreSettings
+from iotdb_cluster.types.identity import META_GROUP, GroupId, NodeId
+from iotdb_cluster.wire.codec import Codec
+from tests.sim.cluster.calls import Caller, Endpoint
+from tests.sim.cluster.knobs import Knobs
+from tests.sim.cluster.network import Network, Place
+from tests.sim.cluster.peers import SimTransport
+from tests.sim.cluster.scheduler import MS, Act, Scheduler, Task
+from tests.sim.cluster.trace import Trace
+from tests.sim.cluster.watch import Watch
+from tests.sim.disk import SimDisk, SimulatedCrash
+
+TURN_US = 20
+"""What a turn takes besides its syncs."""
+
+AGREED = -1
+
+
+@dataclass(slots=True)
+class NodeClock:
+    """The node's clock: it drifts, and stands still while the node is frozen together with its clock."""
+
+    scheduler: Scheduler
+    drift_ppm: int
+    offset_us: int
+    ahead_us: int = 0
+    """How far the running turn has come since it began."""
+    wall_offset_ms: int = 1_600_000_000_000
+
+    def now_us(self) -> int:
+        """The node's monotonic time."""
+        us = self.scheduler.now_us + self.ahead_us
+        return us + us * self.drift_ppm // 1_000_000 + self.offset_us
+
+    def now_ms(self) -> int:
+        """The node's monotonic time."""
+        return self.now_us() // MS
+
+    def wall_ms(self) -> int:
+        """The time of day as the node sees it."""
+        return self.scheduler.now_us // MS + self.wall_offset_ms
+
+    def delay_us(self, until_ms: int) -> int:
+        """Virtual microseconds until this clock shows a time; at least one, so that it then does."""
+        left_us = until_ms * MS - self.now_us()
+        return max(1, left_us - left_us * self.drift_ppm // 1_000_000 + 1)
+
+
+@dataclass(slots=True)
+class Hardware:
+    """What all nodes of a world share."""
+
+    scheduler: Scheduler
+    network: Network
+    trace: Trace
+    codec: Codec
+    watch: Watch
+    knobs: Knobs
+    seed: str
+    fault: Callable[[str], None]
+    find: Callable[[str], "SimNode | None"]
+    nodes: list["SimNode"] = field(default_factory=list)
+
+
+class SimClusterNode(ClusterNode):
+    """The production node, with memory tables so small that they fill up within a seed."""
+
+    memtable_limit_bytes = 1 << 20
+
+    def _maker(self) -> GroupMaker:
+        made = super()._maker()
+        limit = self.memtable_limit_bytes
+
+        class SmallGroups(GroupMaker):
+            def _store_settings(self) -> StoreSettings:
+                return replace(super()._store_settings(), memtable_limit_bytes=limit)
+
+        return SmallGroups(**{name: getattr(made, name) for name in GroupMaker.__dataclass_fields__})
+
+
+class _Greeted:
+    """Lets the transport introduce the node, which is made after it."""
+
+    node: ClusterNode
+
+
+class Process:
+    """One incarnation of a node."""
+
+    def __init__(self, owner: "SimNode", settings: Settings) -> None:
+        hardware = owner.hardware
+        greeted = _Greeted()
+        self.caller = Caller(owner, hardware.network, hardware.codec, hardware.find)
+        self.transport = SimTransport(self.caller, lambda: greeted.node.introductions)
+        self.node = SimClusterNode(
+            settings=settings,
+            disk=owner.disk,
+            clock=owner.clock,
+            transport=self.transport,
+            draw=owner.draws.randint,
+            submit=owner.submit,
+            wake=owner.wake,
+            removed=lambda why: owner.hardware.fault(f"{owner.place} was told to go: {why}"),
+        )
+        self.node.memtable_limit_bytes = hardware.knobs.memtable_limit_bytes
+        greeted.node = self.node
+        runtime = self.node.context.runtime
+        runtime.journal = Journal(
+            owner.disk, settings=JournalSettings(segment_max_bytes=hardware.knobs.segment_max_bytes)
+        )
+        self.endpoints = {
+            settings.local_meta_port: Endpoint(
+                owner, "MetaExtension", meta_handlers(MetaService(self.node)), hardware.codec, owner.failed
+            ),
+            settings.local_data_port: Endpoint(
+                owner, "DataExtension", data_handlers(DataService(self.node)), hardware.codec, owner.failed
+            ),
+            settings.local_client_port: Endpoint(
+                owner, "TSIService", client_handlers(ClientService(self.node)), hardware.codec, owner.failed
+            ),
+        }
+        for port in (settings.local_meta_port, settings.local_data_port):
+            self.endpoints[port].observe = owner.answered
+
+
+class SimNode:
+    """A machine with one node on it: a place on the network, a disk that outlives the process, a clock."""
+
+    def __init__(self, number: int, settings: Settings, hardware: Hardware) -> None:
+        self.number = number
+        self.place: Place = f"n{number}"
+        self.host = settings.local_ip
+        self.hardware = hardware
+        self.settings = settings
+        knobs = hardware.knobs
+        index = number - 1
+        self.disk = SimDisk(Random(f"{hardware.seed}/disk/{number}"))
+        self.disk.on_sync = self._syncing
+        self.draws = Random(f"{hardware.seed}/draw/{number}")
+        self._pace = Random(f"{hardware.seed}/pace/{number}")
+        offset_us = Random(f"{hardware.seed}/clock/{number}").randint(0, 10**9) * MS
+        self.clock = NodeClock(hardware.scheduler, knobs.drift_ppm[index], offset_us)
+        self.sync_us = knobs.sync_us[index]
+        self.disk_factor = 1
+        self.incarnation = 0
+        self.process: Process | None = None
+        self.is_dark = False
+        self.is_paused = False
+        self.starts = 0
+        self.stops_by_fault = 0
+        self.may_fail = 0
+        """Faults of its own disk that were ordered and not met yet."""
+        self._deferred: list[Act] = []
+        self._tasks: dict[Task, None] = {}
+        self._background: deque[Act] = deque()
+        self._busy_until_us = 0
+        self._turn_at_us: int | None = None
+        self._in_turn = False
+        self._frozen_at_us: int | None = None
+
+    # -- an actor, and a target of calls -------------------------------------------------------------------------------
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None
+
+    @property
+    def node(self) -> ClusterNode:
+        """The production node; only of one that is alive."""
+        assert self.process is not None
+        return self.process.node
+
+    def endpoint(self, port: int) -> Endpoint | None:
+        return self.process.endpoints.get(port) if self.process is not None else None
+
+    def soon(self, act: Act) -> None:
+        self.in_us(0, act)
+
+    def in_us(self, delay_us: int, act: Act) -> None:
+        """Run in so many microseconds, unless the process is another one by then."""
+        incarnation = self.incarnation
+        self.hardware.scheduler.after(delay_us, lambda: self._run(incarnation, act))
+
+    def in_ms(self, delay_ms: int, act: Act) -> None:
+        self.at_ms(self.clock.now_ms() + delay_ms, act)
+
+    def at_ms(self, at_ms: int, act: Act) -> None:
+        self.in_us(self.clock.delay_us(at_ms), act)
+
+    def run(self, coroutine: Coroutine[Any, None, Any], on_done: Callable[[Any, Exception | None], None]) -> None:
+        def done(value: Any, error: Exception | None) -> None:
+            self._tasks.pop(task, None)
+            on_done(value, error)
+
+        task = Task(coroutine, self.soon, self.at_ms, done)
+        self._tasks[task] = None
+        task.start()
+
+    def _run(self, incarnation: int, act: Act) -> None:
+        """Everything that happens in the process happens in here."""
+        if incarnation != self.incarnation or self.process is None:
+            return
+        if self.is_paused:
+            self._deferred.append(act)
+            return
+        try:
+            act()
+        except SimulatedCrash as point:
+            self.hardware.trace.note(self.place, "loses its power at", point)
+            self.crash(power_loss=True)
+        except Fault as fault:
+            self.failed(fault)
+
+    # -- the runtime's thread and the background -----------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something waits for the runtime."""
+        if self.process is not None:
+            self._turn_in(TURN_US)
+
+    def _turn_in(self, delay_us: int) -> None:
+        now_us = self.hardware.scheduler.now_us
+        at_us = max(now_us + delay_us, self._busy_until_us)
+        if self._turn_at_us is not None and self._turn_at_us <= at_us:
+            return
+        self._turn_at_us = at_us
+        self.in_us(at_us - now_us, lambda: self._turn(at_us))
+
+    def _turn(self, at_us: int) -> None:
+        if at_us != self._turn_at_us:
+            return  # an earlier one was asked for since
+        self._turn_at_us = None
+        self._in_turn = True
+        due_ms = self.node.turn()
+        self._in_turn = False
+        self._busy_until_us = self.hardware.scheduler.now_us + self.clock.ahead_us + TURN_US
+        self._set_ahead(0)
+        self._observe(ended=True)
+        if due_ms <= 0:
+            self._turn_in(0)
+        else:
+            self._turn_in(self.clock.delay_us(self.clock.now_ms() + min(due_ms, 1_000)))
+
+    def _observe(self, *, ended: bool) -> None:
+        self.hardware.watch.turned(self.node.context.runtime.members(), ended=ended)
+
+    def _syncing(self, path: str, size: int) -> None:
+        """A sync takes time: in the runtime's thread everything behind it comes later."""
+        if self._in_turn:
+            cost_us = self.sync_us * self.disk_factor
+            self._set_ahead(self.clock.ahead_us + self._pace.randint(cost_us // 2, cost_us + size // 100))
+
+    def _set_ahead(self, us: int) -> None:
+        self.clock.ahead_us = us
+        self.hardware.network.busy_us[self.place] = us
+
+    def submit(self, work: Act) -> None:
+        """Run work in the background, some time later, one piece after the other."""
+        self._background.append(work)
+        if len(self._background) == 1:
+            self._next_in_background()
+
+    def _next_in_background(self) -> None:
+        def next_one() -> None:
+            self._background[0]()
+            self._background.popleft()
+            if self._background:
+                self._next_in_background()
+
+        self.in_us(self._pace.randint(100, 50 * MS), next_one)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self.process is not None:
+            return
+        self.is_dark = False
+        self.starts += 1
+        self.hardware.trace.note(self.place, "starts")
+        process = Process(self, self.settings)
+        self.process = process
+        self._turn_at_us = None
+        self._busy_until_us = 0
+        try:
+            process.node.open()
+        except SimulatedCrash as point:
+            self.hardware.trace.note(self.place, "loses its power at", point)
+            self.crash(power_loss=True)
+            return
+        except ClusterError as error:
+            self.process = None
+            self._after_fault(f"{self.place} does not start: {error}")
+            return
+        self._observe(ended=False)
+        self.run(process.node.live(), self._live_ended)
+        self.wake()
+
+    def _live_ended(self, _: Any, error: Exception | None) -> None:
+        if error is not None:
+            self.hardware.fault(f"{self.place} has no place in the cluster: {error}")
+
+    def crash(self, *, power_loss: bool) -> None:
+        if self.process is None:
+            if power_loss:
+                self.disk.crash(power_loss=True)
+            return
+        self.hardware.trace.note(self.place, "crashes", "without power" if power_loss else "")
+        self._observe(ended=False)
+        self._end(is_dark=power_loss)
+        self.disk.crash(power_loss=power_loss)
+
+    def stop_politely(self) -> None:
+        """What SIGTERM comes to: the log is synced and closed."""
+        if self.process is None or self.is_paused:
+            return
+        self.hardware.trace.note(self.place, "stops")
+        try:
+            self.node.close()
+        except SimulatedCrash:
+            self.crash(power_loss=True)
+            return
+        except Fault as fault:
+            self.failed(fault)
+            return
+        self._observe(ended=True)
+        self._end(is_dark=False)
+        self.disk.crash(power_loss=False)
+
+    def failed(self, fault: Fault) -> None:
+        """The node stops itself."""
+        self.hardware.trace.note(self.place, "stops itself:", fault)
+        self._observe(ended=False)
+        self._end(is_dark=False)
+        # The file system is left as a failing disk leaves it: what was not synced may be gone.
+        self.disk.crash(power_loss=True)
+        self._after_fault(f"{self.place} stopped itself: {fault}")
+
+    def _after_fault(self, text: str) -> None:
+        self.stops_by_fault += 1
+        if self.may_fail <= 0:
+            self.hardware.fault(text)
+        self.may_fail -= 1
+
+    def _end(self, *, is_dark: bool) -> None:
+        self.process = None
+        self.incarnation += 1
+        self.is_dark = is_dark
+        self.is_paused = False
+        self._deferred.clear()
+        self._background.clear()
+        self._turn_at_us = None
+        self._in_turn = False
+        self.hardware.network.crashed_us[self.place] = self.hardware.scheduler.now_us + self.clock.ahead_us
+        self._set_ahead(0)
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks:
+            task.close()
+
+    def pause(self) -> None:
+        if self.process is None or self.is_paused:
+            return
+        self.hardware.trace.note(self.place, "stands still")
+        self.is_paused = True
+        self._frozen_at_us = self.hardware.scheduler.now_us if self._pace.random() < 0.3 else None
+
+    def resume(self) -> None:
+        if not self.is_paused:
+            return
+        self.hardware.trace.note(self.place, "goes on")
+        self.is_paused = False
+        if self._frozen_at_us is not None:  # the machine stood still, its clock included
+            self.clock.offset_us -= self.hardware.scheduler.now_us - self._frozen_at_us
+        deferred, self._deferred = self._deferred, []
+        for act in deferred:
+            self.soon(act)
+
+    # -- its disk ------------------------------------------------------------------------------------------------------
+
+    def crash_at_step(self, steps: int) -> None:
+        if self.process is not None:
+            self.disk.crash_at(steps)
+
+    def refuse_next_sync(self) -> None:
+        if self.process is not None:
+            self.may_fail += 1
+            self.disk.refuse_next("sync")
+
+    def slow_disk(self, factor: int) -> None:
+        self.disk_factor = factor
+
+    def fill_disk(self) -> None:
+        self.disk.capacity_bytes = self.disk.used_bytes + (1 << 20)
+
+    def empty_disk(self) -> None:
+        self.disk.capacity_bytes = 1 << 40
+
+    # -- what the wire says --------------------------------------------------------------------------------------------
+
+    def answered(self, method: str, args: tuple[Any, ...], result: Any) -> None:
+        """An answer leaves: a vote that is granted counts for ever (invariant 10)."""
+        if result != AGREED or method not in ("startElection", "vote") or (method == "vote" and args[1]):
+            return
+        request = args[0]
+        group = META_GROUP if request.header is None else GroupId(request.header.nodeIdentifier)
+        self.hardware.watch.granted(
+            group, request.term, self.node.me.identifier, NodeId(request.elector.nodeIdentifier)
+        )

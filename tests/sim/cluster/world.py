@@ -1,0 +1,468 @@
+"""A cluster, its clients and its nemesis, made of one seed; every phase of a run is a method."""
+
+import gc
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import structlog
+
+from iotdb_cluster.members.data_member import DataGroupMember
+from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.settings import MIB, Settings
+from iotdb_cluster.types.identity import META_GROUP, GroupId, Node
+from iotdb_cluster.wire.codec import Codec
+from iotdb_cluster.wire.limits import Limits
+from tests.sim.cluster.calls import Caller
+from tests.sim.cluster.clients import TYPES, Client, Space, Surroundings
+from tests.sim.cluster.knobs import Knobs, draw_knobs
+from tests.sim.cluster.nemesis import Battlefield, Nemesis, Victim, faults_for
+from tests.sim.cluster.network import Network, Weather
+from tests.sim.cluster.node import Hardware, SimNode
+from tests.sim.cluster.oracle import Fate, Oracle
+from tests.sim.cluster.scheduler import MS, Scheduler
+from tests.sim.cluster.trace import Trace
+from tests.sim.cluster.watch import Watch
+from tests.sim.cluster.witness import Witness
+
+CONVERGE_TIMEOUTS = 20
+"""Within so many election time-outs a cluster without faults has to serve (invariant 30)."""
+
+
+class Violated(Exception):
+    """Something happened that must never happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a seed came to."""
+
+    seed: str
+    digest: str
+    fault: str | None
+    virtual_ms: int
+    elections: int
+    faults: int
+    operations: int
+    acked: int
+    unknown: int
+    readings: int
+    messages: int
+    lines: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """For people."""
+        return (
+            f"seed {self.seed}: {self.virtual_ms / 1000:.0f} s, {self.elections} elections, {self.faults} faults, "
+            f"{self.operations} operations ({self.acked} acknowledged, {self.unknown} unknown), "
+            f"{self.readings} readings, {self.messages} messages, {self.digest[:8]}"
+        )
+
+
+class World:
+    """Everything of one seed. `run` goes through all phases and raises `Violated`."""
+
+    def __init__(
+        self, seed: str, show: Callable[[str], None] | None = None, adjust: Callable[[Knobs], Knobs] | None = None
+    ) -> None:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        self.seed = seed
+        knobs = draw_knobs(Random(f"{seed}/knobs"))
+        self.knobs = adjust(knobs) if adjust else knobs
+        self.scheduler = Scheduler()
+        self.trace = Trace(self.scheduler, show)
+        self.network = Network(
+            self.scheduler, Random(f"{seed}/network"), self.trace, weather=replace(self.knobs.weather)
+        )
+        self.watch = Watch(self.violated)
+        self._violations: list[str] = []
+        self.hosts = tuple(f"10.0.0.{number}" for number in range(1, self.knobs.nodes + 1))
+        codec = Codec(Limits(frame_bytes=16 * MIB, elements=100_000))
+        self.hardware = Hardware(
+            self.scheduler, self.network, self.trace, codec, self.watch, self.knobs, seed, self.violated, self.at
+        )
+        self.nodes = [
+            SimNode(number, self._settings(number), self.hardware) for number in range(1, len(self.hosts) + 1)
+        ]
+        self.space = self._space(Random(f"{seed}/space"))
+        self.oracle = Oracle(self.space.times)
+        self.clients = self._clients(codec)
+        self.nemesis = Nemesis(self._battlefield(), faults_for(self.knobs.nodes, Random(f"{seed}/mix")))
+        self._pace = Random(f"{seed}/pace")
+        self._operations = 0
+        self._busy_clients = 0
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    def _settings(self, number: int) -> Settings:
+        knobs = self.knobs
+        return Settings(
+            local_ip=self.hosts[number - 1],
+            seed_nodes=",".join(f"{host}:9003:40010" for host in self.hosts),
+            replica_num=knobs.replica_num,
+            heartbeat_interval_ms=knobs.heartbeat_interval_ms,
+            election_timeout_min_ms=knobs.election_timeout_min_ms,
+            election_timeout_max_ms=knobs.election_timeout_max_ms,
+            leader_stall_timeout_ms=knobs.leader_stall_timeout_ms,
+            transfer_timeout_ms=knobs.election_timeout_max_ms,
+            raft_call_timeout_ms=knobs.election_timeout_max_ms,
+            connection_time_out_ms=2 * knobs.election_timeout_max_ms,
+            snapshot_timeout_ms=4 * knobs.election_timeout_max_ms,
+            write_deadline_ms=knobs.write_deadline_ms,
+            append_max_entries=knobs.append_max_entries,
+            append_max_bytes=knobs.append_max_bytes,
+            inflight_appends_max=knobs.inflight_appends_max,
+            log_keep_entries=knobs.log_keep_entries,
+            disk_reserve_mb=2,
+            fetch_size=3,
+        )
+
+    def _space(self, random: Random) -> Space:
+        return Space(
+            storage_groups=tuple(f"root.sg{number}" for number in random.sample(range(100), self.knobs.storage_groups)),
+            measurements=tuple((f"s{number}", random.choice(TYPES)) for number in range(self.knobs.series)),
+            times=tuple(sorted(random.sample(range(-5, 100), self.knobs.times))),
+        )
+
+    def _clients(self, codec: Codec) -> list[Client]:
+        around = Surroundings(
+            self.scheduler,
+            self.trace,
+            self.oracle,
+            self.space,
+            self.violated,
+            lambda: self.hosts,
+            self.members_of,
+            call_timeout_ms=3 * self.knobs.write_deadline_ms,
+        )
+
+        def connect(client: Client) -> Caller:
+            return Caller(client, self.network, codec, self.at)
+
+        return [
+            Client(f"c{number}", around, Random(f"{self.seed}/client/{number}"), connect)
+            for number in range(1, self.knobs.clients + 1)
+        ]
+
+    def _battlefield(self) -> Battlefield:
+        return Battlefield(
+            self.scheduler,
+            Random(f"{self.seed}/nemesis"),
+            self.network,
+            self.trace,
+            self.nodes,
+            self._leading_nodes,
+            self.knobs.election_timeout_max_ms,
+        )
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def violated(self, what: str) -> None:
+        """An invariant does not hold; the run ends after the present action."""
+        self._violations.append(what)
+        self.trace.note("VIOLATED", what)
+
+    def at(self, host: str) -> SimNode | None:
+        """The node at an address."""
+        number = int(host.rsplit(".", 1)[1])
+        return self.nodes[number - 1] if number <= len(self.nodes) else None
+
+    def members_of(self, storage_group: str) -> tuple[Node, Sequence[Node]] | None:
+        """Header and members of a storage group's data group, as soon as any node knows the table."""
+        for node in self.nodes:
+            if node.is_alive and node.node.state.table is not None:
+                table = node.node.state.table
+                header = table.header_of(slot_of(storage_group, table.slot_count))
+                return table.node(header), table.group_of(header)
+        return None
+
+    def members(self) -> list[tuple[SimNode, MetaGroupMember | DataGroupMember]]:
+        """Every member of every group on a living node."""
+        found: list[tuple[SimNode, MetaGroupMember | DataGroupMember]] = []
+        for node in self.nodes:
+            if node.is_alive:
+                if node.node.meta is not None:
+                    found.append((node, node.node.meta))
+                found += [(node, member) for member in node.node.data_members]
+        return found
+
+    def _leading_nodes(self) -> Sequence[Victim]:
+        return [node for node in self.nodes if any(n is node and m.raft.is_leader for n, m in self.members())]
+
+    @property
+    def short_ms(self) -> int:
+        """The longest election time-out."""
+        return self.knobs.election_timeout_max_ms
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def run_ms(self, duration_ms: int) -> None:
+        """Let time pass."""
+        self._run(self.scheduler.now_us + duration_ms * MS, lambda: False)
+
+    def run_until(self, holds: Callable[[], str | None], limit_ms: int, what: str) -> None:
+        """Let time pass until `holds` has nothing to object to; its last objection is a violation at the limit."""
+        ends_us = self.scheduler.now_us + limit_ms * MS
+        step_us = max(1, self.knobs.heartbeat_interval_ms * MS // 2)
+        while (objection := holds()) is not None:
+            if self.scheduler.now_us >= ends_us:
+                self.violated(f"{what} after {limit_ms} ms: {objection}")
+                raise Violated(self._violations[0])
+            self._run(self.scheduler.now_us + step_us, lambda: False)
+
+    def _run(self, until_us: int, stop: Callable[[], bool]) -> None:
+        scheduler = self.scheduler
+        while not stop() and scheduler.run_next_until(until_us):
+            if self._violations:
+                raise Violated(self._violations[0])
+
+    # -- phases --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """All phases; the result names the violation, if any."""
+        gc.disable()
+        fault: str | None = None
+        try:
+            self.begin()
+            self.fight()
+            self.calm_down()
+            self.converge("faults are off")
+            self.serve()
+            self.restart_cold()
+            self.judge()
+            if self._violations:
+                raise Violated(self._violations[0])
+        except Violated as violated:
+            fault = str(violated)
+        except Exception:  # noqa: BLE001 - whatever production code raises and nobody expects is a finding
+            fault = traceback.format_exc()
+        finally:
+            gc.enable()
+        return self.result(fault)
+
+    def result(self, fault: str | None) -> Result:
+        """What it came to so far."""
+        return Result(
+            seed=self.seed,
+            digest=self.trace.digest,
+            fault=fault,
+            virtual_ms=self.scheduler.now_us // MS,
+            elections=self.watch.elections,
+            faults=self.nemesis.begun,
+            operations=self._operations,
+            acked=self.oracle.count(Fate.ACKED),
+            unknown=self.oracle.count(Fate.UNKNOWN),
+            readings=len(self.oracle.readings),
+            messages=self.network.carried,
+            lines=tuple(self.trace.last),
+        )
+
+    def begin(self) -> None:
+        """The first boot; sometimes not undisturbed."""
+        self.trace.note("world", "begins", self.knobs)
+        for node in self.nodes:
+            self.scheduler.after(self._pace.randint(0, self.short_ms) * MS, node.start)
+        if self._pace.random() < 0.3:
+            victim = self._pace.choice(self.nodes)
+            self.scheduler.after(
+                self._pace.randint(0, 3 * self.short_ms) * MS, lambda: self._disturb(victim, self._pace.randint(1, 20))
+            )
+        self.run_until(self._objection_to_founding, 400 * self.short_ms, "the cluster is not founded")
+
+    def _disturb(self, victim: SimNode, steps: int) -> None:
+        victim.crash_at_step(steps)
+        self.scheduler.after(2 * self.short_ms * MS, victim.start)
+
+    def _objection_to_founding(self) -> str | None:
+        for node in self.nodes:
+            if not node.is_alive or node.node.state.table is None:
+                return f"{node.place} does not know the table"
+        return None
+
+    def fight(self) -> None:
+        """Clients at work and faults one after the other."""
+        self._busy_clients = len(self.clients)
+        is_over = [False]
+        for client in self.clients:
+            client.run(self._work(client, lambda: is_over[0]), self._client_done)
+        began_us = self.scheduler.now_us
+        least_us = 20 * self.short_ms * MS
+
+        def enough() -> bool:
+            passed = self.scheduler.now_us - began_us >= least_us
+            return passed and self._operations >= self.knobs.operations and self.nemesis.begun >= self.knobs.faults
+
+        while not enough():
+            gap_ms = self._pace.randint(1, 2 * self.knobs.fault_gap_ms)
+            self._run(self.scheduler.now_us + gap_ms * MS, enough)
+            if not enough() and self.nemesis.begun < self.knobs.faults:
+                self.nemesis.strike()
+        is_over[0] = True
+
+    def calm_down(self) -> None:
+        """Clients end what they are at while the faults go on; then all faults end."""
+        self.run_until(
+            lambda: f"{self._busy_clients} clients wait" if self._busy_clients else None,
+            40 * self.short_ms + 10 * self.knobs.write_deadline_ms,
+            "calls are not answered",
+        )
+        self.nemesis.give_up()
+        self.network.weather = Weather()
+        for node in self.nodes:
+            node.resume()
+            node.slow_disk(1)
+            node.empty_disk()
+            node.disk.forget_troubles()
+            node.may_fail = 0
+            node.start()
+
+    def converge(self, when: str) -> None:
+        """One leader in each group, all logs and tables equal, nothing waits (invariant 30)."""
+        self.trace.note("world", "must converge:", when)
+        self.run_until(self._objection, CONVERGE_TIMEOUTS * self.short_ms, f"{when}, and it does not converge")
+
+    def serve(self) -> None:
+        """New writes are accepted everywhere, and every member answers reads."""
+        client = self.clients[0]
+        problems: list[str] = []
+
+        async def work() -> None:
+            for _ in range(5):
+                attempt = await client.insert_row()
+                if attempt is None or attempt.fate is not Fate.ACKED:
+                    problems.append(f"a write was not taken: {attempt}")
+            await self._scan(client, problems)
+
+        self._finish(client, work, problems)
+
+    def restart_cold(self) -> None:
+        """The power goes everywhere; afterwards everything acknowledged is there (invariant 25)."""
+        for node in self.nodes:
+            node.crash(power_loss=True)
+        for node in self.nodes:
+            self.scheduler.after(self._pace.randint(0, self.short_ms) * MS, node.start)
+        self.run_ms(self.short_ms)
+        self.converge("all were restarted")
+        client = self.clients[0]
+        problems: list[str] = []
+        self._finish(client, lambda: self._scan(client, problems), problems)
+
+    def judge(self) -> None:
+        """What only the whole history tells."""
+        witness = self._witness()
+        for fault in (*witness.faults, *self.oracle.faults_of_histories()):
+            self.violated(fault)
+
+    # -- parts of phases -----------------------------------------------------------------------------------------------
+
+    async def _work(self, client: Client, is_over: Callable[[], bool]) -> None:
+        operations = [
+            (client.insert_row, 8), (client.insert_batch, 4), (client.delete, 2), (client.delete_by_pattern, 1),
+            (client.read_series, 8),
+        ]  # fmt: skip
+        choices, weights = [op for op, _ in operations], [weight for _, weight in operations]
+        while not is_over():
+            await client.random.choices(choices, weights)[0]()
+            self._operations += 1
+            await client.sleep(client.random.randint(0, 2 * self._client_pause_ms))
+
+    @property
+    def _client_pause_ms(self) -> int:
+        """Spread the operations over the time that the faults need, or hurry where the knobs say so."""
+        expected_ms = 20 * self.short_ms
+        even_ms = expected_ms * self.knobs.clients // self.knobs.operations
+        return min(even_ms, max(self.knobs.client_pause_ms, even_ms // 2))
+
+    def _client_done(self, _: object, error: Exception | None) -> None:
+        if error is not None:
+            raise error
+        self._busy_clients -= 1
+
+    def _finish(self, client: Client, work: Callable[[], object], problems: list[str]) -> None:
+        over: list[object] = []
+
+        def done(value: object, error: Exception | None) -> None:
+            if error is not None:
+                raise error
+            over.append(value)
+
+        client.hang_up()
+        client.run(work(), done)  # type: ignore[arg-type]
+        self.run_until(lambda: None if over else "a call hangs", 100 * self.short_ms, "calls without faults")
+        for problem in problems:
+            self.violated(problem)
+        if self._violations:
+            raise Violated(self._violations[0])
+
+    async def _scan(self, client: Client, problems: list[str]) -> None:
+        """Read every series at every member of its group and compare with what the logs say."""
+        witness = self._witness()
+        for series, _ in self.space.series:
+            expected = {
+                time: witness.content[series, time] for time in self.space.times if (series, time) in witness.content
+            }
+            found = self.members_of(self.space.storage_group_of(series))
+            assert found is not None
+            for member in found[1]:
+                reading = await client.read_series(member.ip, series)
+                if reading is None:
+                    problems.append(f"{series} can't be read at {member.ip}")
+                elif reading.values != expected:
+                    problems.append(f"{series} at {member.ip} reads {dict(reading.values)}, the logs say {expected}")
+
+    def _witness(self) -> Witness:
+        owners: dict[str, GroupId] = {}
+        for series, _ in self.space.series:
+            found = self.members_of(self.space.storage_group_of(series))
+            assert found is not None
+            owners[series] = GroupId(found[0].identifier)
+        witness = Witness(self.space, self.oracle, owners)
+        witness.hear(self.watch.groups)
+        return witness
+
+    def _objection(self) -> str | None:
+        """Why the cluster is not yet as it should be without faults; None when it is."""
+        by_group: dict[GroupId, list[tuple[SimNode, MetaGroupMember | DataGroupMember]]] = {}
+        for node in self.nodes:
+            if not node.is_alive:
+                return f"{node.place} is not alive"
+            assert node.process is not None
+            if node.node.state.start_of(node.node.me.identifier) != node.node.identity.start:
+                return f"the start of {node.place} is not known"
+            if node.node.context.runtime.backlog or node.process.transport.backlog:
+                return f"{node.place} has something waiting"
+        for node, member in self.members():
+            by_group.setdefault(member.group, []).append((node, member))
+        table = self.nodes[0].node.state.table
+        assert table is not None
+        if set(by_group) != {META_GROUP, *map(GroupId, table.headers)}:
+            return f"groups {sorted(by_group)}"
+        for group in sorted(by_group):
+            objection = self._objection_to_group(group, by_group[group])
+            if objection is not None:
+                return f"group {'meta' if group == META_GROUP else group}: {objection}"
+        states = {node.node.state.to_snapshot() for node in self.nodes}
+        return None if len(states) == 1 else "the meta states differ"
+
+    def _objection_to_group(
+        self, group: GroupId, members: list[tuple[SimNode, MetaGroupMember | DataGroupMember]]
+    ) -> str | None:
+        leaders = [node.place for node, member in members if member.raft.is_leader]
+        if len(leaders) != 1:
+            return f"leaders {leaders}"
+        positions = {(m.raft.last_id, m.raft.commit_index, m.applied) for _, m in members}
+        if len(positions) != 1:
+            return f"positions {sorted(positions)}"
+        ((last, commit, applied),) = positions
+        if not last.index == commit == applied.index:
+            return f"last {last}, committed {commit}, applied {applied}"
+        wanted = self.knobs.nodes if group == META_GROUP else min(self.knobs.replica_num, self.knobs.nodes)
+        return None if len(members) == wanted else f"{len(members)} members"
+
+
+def run_seed(seed: str, show: Callable[[str], None] | None = None) -> Result:
+    """Run one seed from its beginning to its judgement."""
+    return World(seed, show).run()
