@@ -4,6 +4,7 @@ import fcntl
 import mmap
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,8 +239,10 @@ class RealDisk:
 
     def _sync_all(self) -> None:
         for folder, _, files in os.walk(self.root, topdown=False):
-            for name in files:
-                _sync_path(os.path.join(folder, name), os.O_RDONLY)
+            for path in (os.path.join(folder, name) for name in files):
+                # A pipe or socket that somebody put here is not ours, and opening it could wait for ever.
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    _sync_path(path, os.O_RDONLY)
             self._sync_folder(Path(folder))
 
     @staticmethod

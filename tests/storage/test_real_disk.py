@@ -110,6 +110,7 @@ def test_every_write_and_rename_is_synced_with_its_folder(disk: RealDisk, monkey
 def test_opening_a_folder_syncs_what_an_earlier_process_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "renamed").write_bytes(b"x")
+    os.mkfifo(tmp_path / "data" / "pipe")
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
     RealDisk(tmp_path).close()
