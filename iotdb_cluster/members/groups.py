@@ -79,6 +79,12 @@ class GroupMaker:
         if stored is not None:
             image = decode_image(stored.data)
             state = image.state
+            if image.last.index < log.snapshot.index:
+                raise Corruption(
+                    META_SNAPSHOT_FILE,
+                    0,
+                    f"it reaches to entry {image.last.index}, the log begins behind entry {log.snapshot.index}",
+                )
             if log.snapshot != image.last:
                 # The snapshot was saved and the log not yet shortened behind it.
                 drop_log = log.install(image.last, image.membership)

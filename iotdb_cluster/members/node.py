@@ -124,7 +124,14 @@ class ClusterNode:
             self._settings.local_data_port,
             self._settings.local_client_port,
         )
-        identity = self._identity.load() or self._identity.create(self._new_identifier(), address)
+        identity = self._identity.load()
+        if identity is None:
+            if self.context.disk.list_folder("raft") or self.context.disk.list_folder("data"):
+                raise StartRefused(
+                    f"{self._settings.data_dir} holds a log or data but no file 'identity': "
+                    "'iotdb-cluster check DIR' shows what is there"
+                )
+            identity = self._identity.create(self._new_identifier(), address)
         if identity.cluster_id is not None:
             self._check_address(identity.address, address)
         identity = self._identity.record_start(self.context.draw(0, MAX_IDENTIFIER), address)

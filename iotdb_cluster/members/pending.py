@@ -81,7 +81,7 @@ class Pending(Generic[T]):
         return cast(T, self._value)
 
     def add_done_callback(self, callback: "Callable[[Pending[T]], None]") -> None:
-        """Call `callback(self)` once it is settled, at once when it is; in the settling thread, and it must not raise."""
+        """Call `callback(self)` once it is settled, at once when it is; in the settling thread. It must not raise."""
         with self._guard:
             if self._callbacks is not None:
                 self._callbacks.append(callback)
