@@ -91,8 +91,6 @@ class Endpoint:
         self._codec = codec
         self._stop = stop
         self.served = 0
-        self.observe: Callable[[str, tuple[Any, ...], Any], None] | None = None
-        """Told of method, arguments and result of each call that was answered."""
 
     def serve(self, frame: bytes, connection: SimConnection, reply: Callable[[bytes], None]) -> None:
         """Serve one call; `reply` gets the answer's frame, at once or later."""
@@ -107,8 +105,6 @@ class Endpoint:
 
         def done(result: Any, error: Exception | None) -> None:
             if error is None:
-                if self.observe is not None:
-                    self.observe(call.method, call.args, result)
                 reply(self._codec.encode_reply(call, result))
             elif isinstance(error, Fault):
                 self._stop(error)

@@ -8,16 +8,18 @@ from typing import Any
 
 from iotdb_cluster.errors import ClusterError, Fault
 from iotdb_cluster.members.client_service import ClientService
+from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.data_service import DataService
 from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
 from iotdb_cluster.members.groups import GroupMaker
+from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_service import MetaService
 from iotdb_cluster.members.node import ClusterNode
+from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.settings import Settings
-from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.storage.settings import JournalSettings
 from iotdb_cluster.timeseries.settings import StoreSettings
-from iotdb_cluster.types.identity import META_GROUP, GroupId, NodeId
+from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.wire.codec import Codec
 from tests.sim.cluster.calls import Caller, Endpoint
 from tests.sim.cluster.knobs import Knobs
@@ -25,13 +27,11 @@ from tests.sim.cluster.network import Network, Place
 from tests.sim.cluster.peers import SimTransport
 from tests.sim.cluster.scheduler import MS, Act, Scheduler, Task
 from tests.sim.cluster.trace import Trace
-from tests.sim.cluster.watch import Watch
+from tests.sim.cluster.watch import Watch, WatchedJournal
 from tests.sim.disk import SimDisk, SimulatedCrash
 
 TURN_US = 20
 """What a turn takes besides its syncs."""
-
-AGREED = -1
 
 
 @dataclass(slots=True)
@@ -84,6 +84,21 @@ class SimClusterNode(ClusterNode):
     """The production node, with memory tables so small that they fill up within a seed."""
 
     memtable_limit_bytes = 1 << 20
+    attach: Callable[[RaftMember], None]
+
+    def _become(self, identifier: NodeId) -> None:
+        super()._become(identifier)
+        journal = self.context.runtime.journal
+        assert isinstance(journal, WatchedJournal)
+        journal.node = identifier
+
+    def _set_meta(self, member: MetaGroupMember) -> None:
+        self.attach(member)
+        super()._set_meta(member)
+
+    def _add(self, member: DataGroupMember) -> None:
+        self.attach(member)
+        super()._add(member)
 
     def _maker(self) -> GroupMaker:
         made = super()._maker()
@@ -123,9 +138,13 @@ class Process:
         self.node.memtable_limit_bytes = hardware.knobs.memtable_limit_bytes
         greeted.node = self.node
         runtime = self.node.context.runtime
-        runtime.journal = Journal(
+        journal = WatchedJournal(
             owner.disk, settings=JournalSettings(segment_max_bytes=hardware.knobs.segment_max_bytes)
         )
+        journal.watch = hardware.watch
+        runtime.journal = journal
+        incarnation = owner.incarnation
+        self.node.attach = lambda member: hardware.watch.attach(member, incarnation)
         self.endpoints = {
             settings.local_meta_port: Endpoint(
                 owner, "MetaExtension", meta_handlers(MetaService(self.node)), hardware.codec, owner.failed
@@ -137,8 +156,6 @@ class Process:
                 owner, "TSIService", client_handlers(ClientService(self.node)), hardware.codec, owner.failed
             ),
         }
-        for port in (settings.local_meta_port, settings.local_data_port):
-            self.endpoints[port].observe = owner.answered
 
 
 class SimNode:
@@ -253,14 +270,16 @@ class SimNode:
         self._in_turn = False
         self._busy_until_us = self.hardware.scheduler.now_us + self.clock.ahead_us + TURN_US
         self._set_ahead(0)
-        self._observe(ended=True)
+        self._observe()
         if due_ms <= 0:
             self._turn_in(0)
         else:
             self._turn_in(self.clock.delay_us(self.clock.now_ms() + min(due_ms, 1_000)))
 
-    def _observe(self, *, ended: bool) -> None:
-        self.hardware.watch.turned(self.node.context.runtime.members(), ended=ended)
+    def _observe(self) -> None:
+        node = self.node
+        members: list[RaftMember] = [*node.data_members] if node.meta is None else [node.meta, *node.data_members]
+        self.hardware.watch.turned(members, self.incarnation)
 
     def _syncing(self, path: str, size: int) -> None:
         """A sync takes time: in the runtime's thread everything behind it comes later."""
@@ -309,7 +328,6 @@ class SimNode:
             self.process = None
             self._after_fault(f"{self.place} does not start: {error}")
             return
-        self._observe(ended=False)
         self.run(process.node.live(), self._live_ended)
         self.wake()
 
@@ -323,7 +341,6 @@ class SimNode:
                 self.disk.crash(power_loss=True)
             return
         self.hardware.trace.note(self.place, "crashes", "without power" if power_loss else "")
-        self._observe(ended=False)
         self._end(is_dark=power_loss)
         self.disk.crash(power_loss=power_loss)
 
@@ -340,14 +357,13 @@ class SimNode:
         except Fault as fault:
             self.failed(fault)
             return
-        self._observe(ended=True)
+        self._observe()
         self._end(is_dark=False)
         self.disk.crash(power_loss=False)
 
     def failed(self, fault: Fault) -> None:
         """The node stops itself."""
         self.hardware.trace.note(self.place, "stops itself:", fault)
-        self._observe(ended=False)
         self._end(is_dark=False)
         # The file system is left as a failing disk leaves it: what was not synced may be gone.
         self.disk.crash(power_loss=True)
@@ -411,15 +427,3 @@ class SimNode:
 
     def empty_disk(self) -> None:
         self.disk.capacity_bytes = 1 << 40
-
-    # -- what the wire says --------------------------------------------------------------------------------------------
-
-    def answered(self, method: str, args: tuple[Any, ...], result: Any) -> None:
-        """An answer leaves: a vote that is granted counts for ever (invariant 10)."""
-        if result != AGREED or method not in ("startElection", "vote") or (method == "vote" and args[1]):
-            return
-        request = args[0]
-        group = META_GROUP if request.header is None else GroupId(request.header.nodeIdentifier)
-        self.hardware.watch.granted(
-            group, request.term, self.node.me.identifier, NodeId(request.elector.nodeIdentifier)
-        )

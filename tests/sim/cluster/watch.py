@@ -1,57 +1,67 @@
-"""Invariants 1 to 14 of every Raft group of the cluster, checked after each turn of each node.
+"""Every Raft group of the cluster under the same invariants as a single group alone (`tests/sim/invariants`).
 
-Each check costs as much as has changed since the last one. Only a leader's commit makes an entry committed here: a
-follower that is ahead of every leader is a violation in itself.
+Production code runs unchanged; what is seen is hooked in where it passes: the core's steps, the calls and answers that
+leave, what the log is told to save, and its syncs.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
 
-from iotdb_cluster.raft.core import Raft
+from iotdb_cluster.members.pending import Pending
+from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.raft.effects import Effect, Reply, SaveEntries, SaveHardState, SaveSnapshotPoint, Send
+from iotdb_cluster.raft.events import Event, Received
+from iotdb_cluster.raft.messages import Message
+from iotdb_cluster.storage.group_log import RecoveredGroup
+from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.types.entries import Entry
-from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, HardState, LogIndex, NodeId, Term
+from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId, HardState, LogIndex, NodeId
+from iotdb_cluster.types.membership import Membership
+from tests.sim.group.disk import SimulatedDisk
+from tests.sim.invariants.ledger import Ledger
+from tests.sim.invariants.registry import AFTER_STEP, BEFORE_SPEECH
+from tests.sim.invariants.view import Before, Speech, Step
 
 Fault = Callable[[str], None]
 
 
-class WatchedMember(Protocol):
-    """A member of a group, as production code has it."""
+class GroupWatch:
+    """One group over all nodes: a world as the invariants want it."""
 
-    group: GroupId
-    raft: Raft
-    applied: EntryId
+    step: Step
+    speech: Speech
 
+    def __init__(self, name: str, ledger: Ledger, fault: Fault) -> None:
+        self.name = name
+        self.ledger = ledger
+        self.shadows: dict[NodeId, SimulatedDisk] = {}
+        self._fault = fault
 
-@dataclass(slots=True)
-class GroupTruth:
-    """What one group has agreed on, over all its members."""
+    @property
+    def disks(self) -> Mapping[NodeId, SimulatedDisk]:
+        """What would be left of each member if the power went now."""
+        return self.shadows
 
-    committed: dict[LogIndex, Entry | None] = field(default_factory=dict)
-    """None for a founding entry, which stands in no log."""
-    last_committed: EntryId = BEFORE_FIRST
-    created: dict[EntryId, tuple[Entry, EntryId]] = field(default_factory=dict)
-    """Every entry that ever stood in a log, and what it stood behind."""
-    leaders: dict[Term, NodeId] = field(default_factory=dict)
-    grants: dict[tuple[Term, NodeId], NodeId] = field(default_factory=dict)
-
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """The committed log."""
-        return [entry for _, entry in sorted(self.committed.items()) if entry is not None]
+        return self.ledger.committed
 
+    def stepped(self, step: Step) -> None:
+        """A member took a step."""
+        self.step = step
+        for check in AFTER_STEP:
+            for violation in check(self):
+                self._fault(f"{self.name}: {violation}")
+        self.ledger.note_step(step)
 
-@dataclass(slots=True)
-class Sight:
-    """What was last seen of a member in one incarnation of its node."""
-
-    raft: Raft
-    compared: EntryId
-    """Up to here its log was compared."""
-    commit_index: LogIndex
-    term: Term
-    led: Term | None = None
-    durable: tuple[HardState, EntryId] | None = None
-    """After the last turn that ended: nothing of it may be forgotten by a restart."""
+    def said(self, speech: Speech) -> None:
+        """A call or an answer leaves a member."""
+        self.speech = speech
+        for check in BEFORE_SPEECH:
+            for violation in check(self):
+                self._fault(f"{self.name}: {violation}")
+        self.ledger.note_speech(speech)
 
 
 class Watch:
@@ -59,166 +69,149 @@ class Watch:
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
-        self.groups: dict[GroupId, GroupTruth] = {}
-        self.sights: dict[tuple[NodeId, GroupId], Sight] = {}
-        self.elections = 0
+        self.groups: dict[GroupId, GroupWatch] = {}
+        self._applied: dict[tuple[NodeId, int, GroupId], LogIndex] = {}
 
-    def truth(self, group: GroupId) -> GroupTruth:
-        """What a group has agreed on."""
-        truth = self.groups.get(group)
-        if truth is None:
-            truth = self.groups[group] = GroupTruth()
-        return truth
+    @property
+    def elections(self) -> int:
+        """Leaders there were, over all groups."""
+        return sum(len(group.ledger.leaders) for group in self.groups.values())
 
-    # -- events --------------------------------------------------------------------------------------------------------
+    def attach(self, member: RaftMember, incarnation: int) -> None:
+        """Watch a member from now on; called before its first step."""
+        raft, node = member.raft, member.raft.me
+        watch = self._group(member)
+        step_all = raft.step_all
 
-    def turned(self, members: Iterable[WatchedMember], *, ended: bool) -> None:
-        """A node's turn is over, or was cut off by a crash (then what it had not synced may be lost)."""
+        def watched_step(events: Iterable[Event], now_ms: int) -> list[Effect]:
+            before, taken = Before(raft), tuple(events)
+            for event in taken:
+                if type(event) is Received:
+                    self._hear_answer(watch, node, incarnation, event)
+            effects = step_all(taken, now_ms)
+            watch.stepped(Step(node, incarnation, before, taken, effects, raft))
+            return effects
+
+        send = member._send
+
+        def watched_send(to: NodeId, message: Message) -> None:
+            watch.said(Speech(node, incarnation, Send(to, message)))
+            send(to, message)
+
+        # Methods of these objects alone are replaced: the classes, and so what is tested, stay as they are.
+        vars(raft)["step_all"] = watched_step
+        vars(member)["_send"] = watched_send
+
+    def turned(self, members: Iterable[RaftMember], incarnation: int) -> None:
+        """A node's turn is over (invariants 8 and 12)."""
         for member in members:
-            raft = member.raft
-            key = raft.me, member.group
-            sight = self.sights.get(key)
-            if sight is None or sight.raft is not raft:
-                sight = self._first_sight(member, sight)
-                self.sights[key] = sight
-            self._compare(member, sight)
-            if ended:
-                sight.durable = raft.hard_state, raft.last_id
-
-    def granted(self, group: GroupId, term: Term, voter: NodeId, candidate: NodeId) -> None:
-        """A vote went out on the wire (invariant 10)."""
-        before = self.truth(group).grants.setdefault((term, voter), candidate)
-        if before != candidate:
-            self._fault(f"10: {voter} voted for {before} and {candidate} in term {term} of {_name(group)}")
-
-    # -- checks --------------------------------------------------------------------------------------------------------
-
-    def _first_sight(self, member: WatchedMember, before: Sight | None) -> Sight:
-        """A member after its node's start (invariants 8, 9 and 14)."""
-        raft, name = member.raft, f"{member.raft.me} in {_name(member.group)}"
-        if before is not None and before.durable is not None:
-            hard_state, last = before.durable
-            same_term = raft.hard_state.term == hard_state.term
-            if raft.hard_state.term < hard_state.term or (
-                same_term and hard_state.vote not in (None, raft.hard_state.vote)
-            ):
-                self._fault(f"9: {name} had {hard_state} durably and starts with {raft.hard_state}")
-            if last.index > raft.log.snapshot.index and not raft.log.contains(last) and raft.last_id <= last:
-                self._fault(f"14: {name} had {last} durably and starts with {raft.last_id}")
-        return Sight(raft, raft.log.snapshot, raft.log.snapshot.index, raft.term)
-
-    def _compare(self, member: WatchedMember, sight: Sight) -> None:
-        raft, truth = member.raft, self.truth(member.group)
-        name = f"{raft.me} in {_name(member.group)}"
-        log = raft.log
-        if raft.term < sight.term:
-            self._fault(f"9: the term of {name} falls from {sight.term} to {raft.term}")
-        sight.term = raft.term
-        if (
-            sight.led == raft.term
-            and raft.is_leader
-            and not (log.contains(sight.compared) or sight.compared.index < log.snapshot.index)
-        ):
-            self._fault(f"5: leader {name} replaced its own entry {sight.compared}")
-        self._compare_log(truth, raft, sight, name)
-        self._compare_commit(truth, member, sight, name)
-        if raft.is_leader and sight.led != raft.term:
-            sight.led = raft.term
-            self._elected(truth, raft, name)
-        # After a start the files may reach further than what is known to be committed again.
-        known = max(raft.commit_index, _covered_index(member))
-        if not log.snapshot.index <= member.applied.index <= known <= raft.durable_index <= log.last_index:
-            self._fault(
-                f"12: {name}: snapshot {log.snapshot.index}, applied {member.applied.index}, committed "
-                f"{raft.commit_index}, durable {raft.durable_index}, last {log.last_index}"
-            )
-        for peer, progress in raft.progress.items():
-            if progress.match_index > log.last_index or progress.next_index <= progress.match_index:
+            raft, log = member.raft, member.raft.log
+            # After a start the files may reach further than what is known to be committed again.
+            known = max(raft.commit_index, _covered_index(member))
+            applied = member.applied.index
+            if not log.snapshot.index <= applied <= known <= raft.durable_index <= log.last_index:
                 self._fault(
-                    f"12: {name} takes {peer} for matched at {progress.match_index}, next {progress.next_index}"
+                    f"12: {raft.me} in {_name(member.group)}: snapshot {log.snapshot.index}, applied {applied}, "
+                    f"committed {raft.commit_index}, durable {raft.durable_index}, last {log.last_index}"
                 )
+            key = raft.me, incarnation, member.group
+            if applied < self._applied.get(key, 0):
+                self._fault(f"8: {raft.me} in {_name(member.group)} has applied {applied}, before {self._applied[key]}")
+            self._applied[key] = applied
+            for peer, progress in raft.progress.items():
+                if progress.match_index > log.last_index or progress.next_index <= progress.match_index:
+                    self._fault(f"12: {raft.me} takes {peer} for matched at {progress.match_index} of {log.last_id}")
 
-    def _compare_log(self, truth: GroupTruth, raft: Raft, sight: Sight, name: str) -> None:
-        """Invariant 2: the same index and term is the same entry behind the same entry."""
-        log = raft.log
-        start = sight.compared
-        if start.index < log.snapshot.index or not log.contains(start):
-            start = log.id_at(max(log.snapshot.index, min(raft.commit_index, sight.commit_index)))
-        previous = start
-        for entry in log.entries(start.index + 1, log.last_index) if log.last_index > start.index else ():
-            known = truth.created.get(entry.id)
-            if known is None:
-                truth.created[entry.id] = entry, previous
-            elif known[1] != previous or known[0] != entry:
-                self._fault(f"2: {entry.id} of {name} stands behind {previous} there and behind {known[1]} elsewhere")
-            previous = entry.id
-        sight.compared = log.last_id
+    def shadow(self, node: NodeId, group: GroupId) -> SimulatedDisk:
+        """What a node has durably of a group."""
+        watch = self.groups.get(group)
+        if watch is None:
+            watch = self.groups[group] = GroupWatch(_name(group), Ledger(), self._fault)
+        shadow = watch.shadows.get(node)
+        if shadow is None:
+            shadow = watch.shadows[node] = SimulatedDisk()
+        return shadow
 
-    def _compare_commit(self, truth: GroupTruth, member: WatchedMember, sight: Sight, name: str) -> None:
-        """Invariants 4, 6, 7, 8 and 13."""
-        raft, log = member.raft, member.raft.log
-        commit = raft.commit_index
-        if commit < sight.commit_index:
-            self._fault(f"8: the commit index of {name} falls from {sight.commit_index} to {commit}")
-        for index in range(max(sight.commit_index, log.snapshot.index) + 1, commit + 1):
-            (entry,) = log.entries(index, index)
-            known = truth.committed.get(index)
-            if known is None:
-                self._newly_committed(truth, raft, entry, name)
-            elif known != entry:
-                self._fault(f"6: {known.id} was committed at {index}, {name} commits {entry.id}")
-        point = log.snapshot
-        if point.index > sight.commit_index:
-            known = truth.committed.get(point.index)
-            if known is not None and known.id != point:
-                self._fault(f"4: {name} begins behind {point}, committed there is {known.id}")
-            if known is None and point.index > truth.last_committed.index and point.term > 0:
-                self._fault(f"4: {name} begins behind {point}, which nobody committed")
-        sight.commit_index = commit
+    def recovered(self, node: NodeId, found: Mapping[GroupId, RecoveredGroup]) -> None:
+        """A node has read its log: it is what was durable, or that and the batch that was being written (14, 9)."""
+        for group in sorted(found):
+            shadow = self.shadow(node, group)
+            after = deepcopy(shadow)
+            after.sync()
+            recovered = found[group]
+            if _content(recovered) not in (_shadow_content(shadow), _shadow_content(after)):
+                self._fault(
+                    f"14: {node} in {_name(group)} starts with {_content(recovered)[:2]}, durable was "
+                    f"{_shadow_content(shadow)[:2]}, or with the last batch {_shadow_content(after)[:2]}"
+                )
+            shadow.unsynced.clear()
+            shadow.hard_state, shadow.snapshot = recovered.hard_state, recovered.snapshot
+            shadow.membership, shadow.entries = recovered.snapshot_membership, list(recovered.entries)
 
-    def _newly_committed(self, truth: GroupTruth, raft: Raft, entry: Entry, name: str) -> None:
-        if not raft.is_leader:
-            self._fault(f"13: {name} commits {entry.id} before any leader does")
-        truth.committed[entry.index] = entry
-        truth.last_committed = entry.id
-        if entry.term != raft.term:
-            return
-        membership = raft.membership
-        holders = {
-            node
-            for node in (membership.all_voters if membership else ())
-            if self._holds_durably(node, self._group_of(raft), entry.id)
-        }
-        if membership is None or not membership.has_quorum(holders):
-            self._fault(f"7: {name} committed {entry.id}, which is durable on {sorted(holders)} only")
+    def _group(self, member: RaftMember) -> GroupWatch:
+        watch = self.groups[member.group]
+        if member.group != META_GROUP and watch.ledger.founding is None:
+            log = member.raft.log
+            watch.ledger = Ledger(base=log.snapshot, founding=log.membership_at(log.snapshot.index))
+        return watch
 
-    def _group_of(self, raft: Raft) -> GroupId:
-        for (node, group), sight in self.sights.items():
-            if sight.raft is raft and node == raft.me:
-                return group
-        return META_GROUP
+    @staticmethod
+    def _hear_answer(watch: GroupWatch, node: NodeId, incarnation: int, event: Received) -> None:
+        token = event.token
+        assert isinstance(token, Pending)
 
-    def _holds_durably(self, node: NodeId, group: GroupId, entry_id: EntryId) -> bool:
-        sight = self.sights.get((node, group))
-        if sight is None:
-            return False
-        log = sight.raft.log
-        if entry_id.index <= log.snapshot.index:
-            return True
-        return log.contains(entry_id) and entry_id.index <= sight.raft.durable_index
+        def answered(settled: Pending[Any]) -> None:
+            if settled.error is None:
+                watch.said(Speech(node, incarnation, Reply(token, settled.result()), event.message))
 
-    def _elected(self, truth: GroupTruth, raft: Raft, name: str) -> None:
-        """Invariants 1 and 3."""
-        self.elections += 1
-        other = truth.leaders.setdefault(raft.term, raft.me)
-        if other != raft.me:
-            self._fault(f"1: {other} and {raft.me} lead term {raft.term} of {name}")
-        last = truth.last_committed
-        if last.index > raft.log.snapshot.index and not raft.log.contains(last):
-            self._fault(f"3: {name} leads term {raft.term} without {last}, which is committed")
+        token.add_done_callback(answered)
 
 
-def _covered_index(member: WatchedMember) -> LogIndex:
+class WatchedJournal(Journal):
+    """The production log, with a shadow of what is durable of each group."""
+
+    watch: Watch
+    node: NodeId = NodeId(0)
+
+    def recover(self) -> dict[GroupId, RecoveredGroup]:
+        found = super().recover()
+        self.watch.recovered(self.node, {group: log for group, log in found.items() if log.present})
+        return found
+
+    def create_group(self, group: GroupId) -> HardState:
+        self.watch.shadow(self.node, group)
+        return super().create_group(group)
+
+    def save_hard_state(self, group: GroupId, state: HardState) -> None:
+        super().save_hard_state(group, state)
+        self.watch.shadow(self.node, group).write(SaveHardState(state))
+
+    def save_entries(self, group: GroupId, entries: Sequence[Entry]) -> None:
+        super().save_entries(group, entries)
+        self.watch.shadow(self.node, group).write(SaveEntries(tuple(entries)))
+
+    def save_snapshot_point(self, group: GroupId, last: EntryId, membership: Membership, drop_log: bool) -> None:
+        super().save_snapshot_point(group, last, membership, drop_log)
+        self.watch.shadow(self.node, group).write(SaveSnapshotPoint(last, membership, drop_log))
+
+    def sync(self) -> None:
+        super().sync()
+        for group in self.watch.groups.values():
+            if self.node in group.shadows:
+                group.shadows[self.node].sync()
+
+
+def _content(found: RecoveredGroup) -> tuple[object, ...]:
+    last = found.entries[-1].id if found.entries else found.snapshot
+    return found.hard_state, last, found.snapshot, tuple(found.entries)
+
+
+def _shadow_content(shadow: SimulatedDisk) -> tuple[object, ...]:
+    last = shadow.entries[-1].id if shadow.entries else shadow.snapshot
+    return shadow.hard_state, last, shadow.snapshot, tuple(shadow.entries)
+
+
+def _covered_index(member: RaftMember) -> LogIndex:
     """What the files of a data group cover; the meta group's snapshot is where its log begins."""
     store = getattr(member, "store", None)
     return 0 if store is None else int(store.covered.index)

@@ -13,7 +13,7 @@ from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.plans import decode_plan
 from tests.sim.cluster.clients import Space
 from tests.sim.cluster.oracle import Attempt, Fate, Key, Oracle
-from tests.sim.cluster.watch import GroupTruth
+from tests.sim.cluster.watch import GroupWatch
 
 
 def written_cells(plan: Plan, space: Space) -> Iterator[tuple[Key, object]]:
@@ -65,7 +65,7 @@ class Witness:
     """For each attempt that wrote: where it stands."""
     faults: list[str] = field(default_factory=list)
 
-    def hear(self, groups: Mapping[GroupId, GroupTruth]) -> None:
+    def hear(self, groups: Mapping[GroupId, GroupWatch]) -> None:
         """Take in all logs."""
         for group in sorted(groups):
             if group != META_GROUP:
