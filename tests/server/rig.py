@@ -14,6 +14,7 @@ from iotdb_cluster.server.transport.limits import TransportLimits
 from iotdb_cluster.server.transport.server import ThriftServer
 from iotdb_cluster.wire.codec import Codec
 from iotdb_cluster.wire.header import Protocol
+from iotdb_cluster.wire.idl import STRUCTS
 from iotdb_cluster.wire.limits import Limits
 
 SERVICE = "TSIService"
@@ -77,6 +78,7 @@ class RawCaller:
 
     def __init__(self, server: ThriftServer) -> None:
         self.socket = socket.create_connection(server.address, 10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -121,3 +123,8 @@ def echo_call(number: int, *, method: str = ECHO, protocol: Protocol = Protocol.
 
 def framed(message: bytes) -> bytes:
     return len(message).to_bytes(4, "big") + message
+
+
+def metadata_call(text: str) -> bytes:
+    request = STRUCTS["TSFetchMetadataReq"].make(sessionId=1, type="COLUMN", columnPath=text)
+    return CODEC.encode_call(SERVICE, "fetchMetadata", (request,), seqid=7)

@@ -13,7 +13,7 @@ from iotdb_cluster.errors import MalformedInput, RemoteError
 from iotdb_cluster.server.transport.server import ThriftServer
 from iotdb_cluster.wire.codec import ApplicationError
 from iotdb_cluster.wire.header import Protocol
-from tests.server.rig import ECHO, RawCaller, echo, echo_call, framed, serving, threads_of
+from tests.server.rig import ECHO, RawCaller, echo, echo_call, framed, metadata_call, serving, threads_of
 
 SHORT_MS = 30
 """A time-out that a test waits for."""
@@ -108,7 +108,10 @@ def test_a_frame_may_not_be_kept_alive_by_a_byte_now_and_then(server: ThriftServ
 
 def test_silence_between_frames_is_no_stall(server: ThriftServer) -> None:
     with RawCaller(server) as quiet, RawCaller(server) as staller:
-        assert 1 == quiet.call(1)
+        # A call that takes more than one read, so that there was a time to keep once.
+        quiet.send(framed(metadata_call("x" * 50_000)))
+        with pytest.raises(RemoteError, match="ZeroDivisionError"):
+            quiet.answer()
         staller.send(b"\x00")
         with pytest.raises(RemoteError, match="took longer"):
             staller.answer(seqid=0)

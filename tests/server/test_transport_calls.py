@@ -10,7 +10,7 @@ from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.wire.codec import ApplicationError
 from iotdb_cluster.wire.header import Protocol
 from iotdb_cluster.wire.idl import STRUCTS
-from tests.server.rig import CODEC, ECHO, SERVICE, RawCaller, echo_call, framed, serving
+from tests.server.rig import ECHO, RawCaller, echo_call, framed, metadata_call, serving
 
 
 @pytest.mark.parametrize("protocol", Protocol)
@@ -179,11 +179,6 @@ def test_a_call_that_wants_no_answer_gets_none() -> None:
         message[3] = 4
         caller.send(framed(bytes(message)))
         assert 2 == caller.call(2)
-
-
-def metadata_call(text: str) -> bytes:
-    request = STRUCTS["TSFetchMetadataReq"].make(sessionId=1, type="COLUMN", columnPath=text)
-    return CODEC.encode_call(SERVICE, "fetchMetadata", (request,), seqid=7)
 
 
 def response(request: Any) -> Any:
