@@ -51,7 +51,7 @@ def decode_plan(data: bytes) -> Plan:
 
 def read_plan(reader: PayloadReader) -> Plan:
     """A plan within a payload."""
-    return _READERS[reader.ordinal(PlanKind, reader.u8())](reader)
+    return _READERS[_read_kind(reader)](reader)
 
 
 def target_of(data: bytes) -> tuple[PlanKind, str]:
@@ -60,13 +60,20 @@ def target_of(data: bytes) -> tuple[PlanKind, str]:
     Raises `MalformedInput`, also for an insert without a device.
     """
     reader = PayloadReader(data, _WHAT)
-    kind = reader.ordinal(PlanKind, reader.u8())
+    kind = _read_kind(reader)
     if kind in (PlanKind.INSERT, PlanKind.DELETE):
         reader.i64()
     (target,) = reader.texts(1)
     if target is None:
         raise MalformedInput(f"{kind.name} without a device or path")
     return kind, target
+
+
+def _read_kind(reader: PayloadReader) -> PlanKind:
+    kind = reader.ordinal(PlanKind, reader.u8())
+    if kind not in _READERS:
+        raise MalformedInput(f"{reader.what}: {kind.name} ({kind}) is no plan that is applied")
+    return kind
 
 
 def _kind(kind: PlanKind) -> bytes:

@@ -55,7 +55,7 @@ def _read_holders(reader: PayloadReader) -> tuple[tuple[Slot, NodeId], ...]:
 
 
 def _check_slots(slot_count: int, slots: list[Slot]) -> None:
-    if slot_count < 1 or len(slots) != slot_count or set(slots) != set(range(slot_count)):
+    if slot_count < 1 or len(slots) != slot_count or sorted(slots) != list(range(slot_count)):
         raise MalformedInput(
             f"partition table: {len(slots)} owned slots are not the {slot_count} that it has, each once"
         )
