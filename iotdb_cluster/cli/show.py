@@ -20,16 +20,15 @@ def show_status(status: ClusterStatus, console: Console) -> None:
 
 def _nodes(status: ClusterStatus) -> Table:
     table = Table(title="nodes", title_justify="left")
-    for name in ("identifier", "address", "state", "table", "slots", "storage groups"):
-        table.add_column(name, justify="right" if name in ("identifier", "slots", "table") else "left")
+    for name in ("identifier", "ip:meta:data:client", "state", "table", "slots"):
+        table.add_column(name, justify="right" if name in ("identifier", "slots", "table") else "left", no_wrap=True)
+    table.add_column("storage groups")
     for node in status.nodes:
-        ports = f"{node.ip} meta {node.meta_port} data {node.data_port}"
-        if node.client_port is not None:
-            ports += f" client {node.client_port}"
+        ports = f"{node.ip}:{node.meta_port}:{node.data_port}:{node.client_port or '?'}"
         table.add_row(
             str(node.identifier),
             ports,
-            "[green]alive[/]" if node.alive else "[red]does not answer[/]",
+            "[green]alive[/]" if node.alive else "[red]no answer[/]",
             "-" if node.table_version is None else str(node.table_version),
             str(node.slots),
             _some(node.storage_groups),
@@ -39,8 +38,9 @@ def _nodes(status: ClusterStatus) -> Table:
 
 def _groups(status: ClusterStatus) -> Table:
     table = Table(title="groups", title_justify="left")
-    for name in ("group", "leader", "term", "commit", "applied"):
-        table.add_column(name, justify="left" if name in ("group", "applied") else "right")
+    for name in ("group", "leader", "term", "commit"):
+        table.add_column(name, justify="left" if name == "group" else "right", no_wrap=True)
+    table.add_column("applied")
     for group in status.groups:
         leader = "[red]none[/]" if group.leader is None else str(group.leader)
         table.add_row(group.group, leader, str(group.term), str(group.commit), _applied(group))

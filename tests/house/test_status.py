@@ -91,7 +91,7 @@ def test_the_status_is_shown_and_is_json():
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     show_status(status, console)
     text = console.export_text()
-    for expected in ("weather", "1 of 3 nodes alive", "does not answer", "data 2", "none", "root.a, root.c"):
+    for expected in ("weather", "1 of 3 nodes alive", "no answer", "data 2", "none", "root.a, root.c"):
         assert expected in text
     assert "weather" == json.loads(json.dumps(status.as_json()))["cluster_name"]
 
