@@ -1,5 +1,6 @@
 """Ports, caps and ends: who is let in, who is told no, and what is left when it is over."""
 
+import errno
 import socket
 import threading
 
@@ -72,7 +73,9 @@ def test_a_connection_above_the_cap_is_told_so_in_answer_to_its_first_call(proto
     with serving(connection_max_count=2) as server, RawCaller(server) as first, RawCaller(server) as second:
         assert [1, 2] == [first.call(1), second.call(2)]
         with RawCaller(server) as third:
-            with pytest.raises(RemoteError, match="2 connections already .max_concurrent_client_num") as caught:
+            with pytest.raises(
+                RemoteError, match="the 2 connections of this port .max_concurrent_client_num"
+            ) as caught:
                 third.call(3, protocol=protocol)
             assert 702 == caught.value.code
             assert third.receive() is None
@@ -169,3 +172,50 @@ def test_a_port_is_never_shared() -> None:
         with pytest.raises(OSError, match="in use"):
             shared.bind(server.address)
         shared.close()
+
+
+def test_a_shortage_of_file_descriptors_passes_and_those_who_wait_are_served() -> None:
+    class ShortOnce:
+        """A listener that the system refuses once."""
+
+        def __init__(self, listener: socket.socket) -> None:
+            self._listener = listener
+            self.refused = 0
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if not self.refused:
+                self.refused += 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return self._listener.accept()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._listener, name)
+
+    server = server_at(("127.0.0.1", 0))
+    short = ShortOnce(server._listener)
+    server._listener = short  # type: ignore[assignment]
+    server.start()
+    with RawCaller(server) as caller:
+        assert 3 == caller.call(3)
+    assert 1 == short.refused
+    assert server.close()
+
+
+def test_without_a_thread_to_be_had_a_connection_is_refused_like_one_above_the_cap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def none_for_connections(thread: threading.Thread) -> None:
+        if "-listener" not in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with serving() as server:
+        monkeypatch.setattr(threading.Thread, "start", none_for_connections)
+        with RawCaller(server) as caller, pytest.raises(RemoteError, match="try again later"):
+            caller.call(1)
+        monkeypatch.undo()
+        assert 0 == server.connection_count
+        with RawCaller(server) as caller:
+            assert 2 == caller.call(2)

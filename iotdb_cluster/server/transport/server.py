@@ -130,7 +130,8 @@ class ThriftServer:
                     return
                 log.debug("connection_lost_before_accept", service=self._service, error=str(error))
                 continue
-            if len(self._connections) >= self._limits.connection_max_count or not self._serve(sock, peer):
+            is_full = len(self._connections) >= self._limits.connection_max_count
+            if is_full or not self._serve(sock, peer):
                 self._refusals.add(sock)
 
     def _serve(self, sock: socket.socket, peer: tuple[str, int]) -> bool:
@@ -152,10 +153,8 @@ class ThriftServer:
         return True
 
     def _cap_answer(self, message: bytes, is_all: bool) -> bytes | None:
-        count = self._limits.connection_max_count
-        why = (
-            f"702 NO_LEADER: this port serves {count} connections already (max_concurrent_client_num); try again later"
-        )
+        limit = f"{self._limits.connection_max_count} connections of this port (max_concurrent_client_num)"
+        why = f"702 NO_LEADER: no place among the {limit}; try again later"
         return self._dispatcher.refuse_connection(message, why, is_all=is_all)
 
     # -- connections ---------------------------------------------------------------------------------------------------
