@@ -217,9 +217,11 @@ class Content:
             raise ValueRefused(
                 f"{plan.device}: {len(shape.converters)} measurements, but {len(values)} values at time {plan.time}"
             )
+        if None in values:
+            raise _first_refused(shape, values)
         try:
             row = tuple([convert(text) for convert, text in zip(shape.converters, values)])  # type: ignore[arg-type]  # noqa: B905
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise _first_refused(shape, values) from error
         with self.lock:
             self.active_bytes += self._memory_of(device).add_row(plan.time, shape, row)
