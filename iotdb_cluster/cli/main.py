@@ -31,10 +31,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-MetaOption = Annotated[str, typer.Option("--meta", metavar="HOST:META_PORT", help="A node of the cluster.")]
+MetaOption = Annotated[
+    str, typer.Option("--meta", metavar="HOST:META_PORT", envvar="IOTDB_META", help="A node of the cluster.")
+]
 UserOption = Annotated[str, typer.Option(envvar="IOTDB_USER", help="User name.")]
 PasswordOption = Annotated[str, typer.Option(envvar="IOTDB_PASSWORD", help="Password.")]
-NodeOption = Annotated[str, typer.Option("--node", metavar="HOST:CLIENT_PORT", help="A node of the cluster.")]
+NodeOption = Annotated[
+    str, typer.Option("--node", metavar="HOST:CLIENT_PORT", envvar="IOTDB_NODE", help="A node of the cluster.")
+]
 
 
 @app.command()
