@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from iotdb_cluster.errors import MalformedInput, RemoteError, Unsupported
 from iotdb_cluster.wire import binary_readers, binary_writers, compact_readers, compact_writers
+from iotdb_cluster.wire.append_call import EncodedArguments
 from iotdb_cluster.wire.binary_readers import BinaryReaders
 from iotdb_cluster.wire.binary_walk import BinaryWalk
 from iotdb_cluster.wire.binary_writers import BinaryWriters
@@ -176,12 +177,23 @@ class Codec:
     # A client's side.
 
     def encode_call(
-        self, service: str, method: str, args: Sequence[Any], *, seqid: int, protocol: Protocol = Protocol.BINARY
+        self,
+        service: str,
+        method: str,
+        args: Sequence[Any] | EncodedArguments,
+        *,
+        seqid: int,
+        protocol: Protocol = Protocol.BINARY,
     ) -> bytes:
         """A call; `args` has a value for each argument, None for a header that is absent."""
         dialect = self._dialects[protocol]
         name = method.encode()
         parts = [dialect.write_head(_CALL, name, seqid)]
+        if isinstance(args, EncodedArguments):
+            if protocol is Protocol.BINARY:
+                return b"".join(parts + args.parts)
+            read_args = self._dialects[Protocol.BINARY].methods[service][name].read_args
+            args, _ = read_args(b"".join(args.parts), 0, Budget(self.limits.elements))
         dialect.methods[service][name].write_args(args, parts.append)
         return b"".join(parts)
 

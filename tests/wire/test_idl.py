@@ -7,7 +7,9 @@ import pytest
 import thriftpy2
 from thriftpy2.thrift import TType
 
+from iotdb_cluster.wire import structs
 from iotdb_cluster.wire.idl import SERVICES, STRUCTS, Kind, thrift_folder
+from iotdb_cluster.wire.stubs import FILE, stub_text
 from tests.wire.golden import FOLDER
 
 INTERFACE = json.loads((FOLDER / "cluster-interface.json").read_text())
@@ -131,6 +133,12 @@ def test_values_are_given_to_a_struct_in_the_order_of_its_ids() -> None:
     for struct in STRUCTS.values():
         made = struct.make(*range(len(struct.fields)))
         assert list(range(len(struct.fields))) == [getattr(made, field.name) for field in struct.fields]
+
+
+def test_the_types_of_the_structs_are_those_of_the_idl() -> None:
+    """`python -m iotdb_cluster.wire.stubs` writes them anew."""
+    assert stub_text() == FILE.read_text()
+    assert [struct.make for struct in STRUCTS.values()] == [getattr(structs, name) for name in STRUCTS]
 
 
 def test_a_set_would_have_to_be_thought_about() -> None:
