@@ -124,7 +124,7 @@ def _tell_outage(loader: Loader, loss: Loss, console: Console) -> None:
 
 def _table(sites: list[Site], comparisons: list[Comparison], cluster: LocalCluster) -> Table:
     title = "temperature in °C, and every point of 12 series compared with the files"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("site", "station"):
         table.add_column(name, no_wrap=True)
     for name in ("points", "min", "mean", "max"):
