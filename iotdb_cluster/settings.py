@@ -227,6 +227,9 @@ class Settings:
     )
 
     heartbeat_interval_ms: int = _setting("raft", 150, "A leader says this often that it lives.", _between(1, 60_000))
+    commit_heartbeat_interval_ms: int = _setting(
+        "raft", 10, "Followers hear at most this often, between heartbeats, of what is committed.", _between(0, 60_000)
+    )
     election_timeout_min_ms: int = _setting(
         "raft", 750, "Without a leader's word for this long nobody is protected.", TIME_MS
     )

@@ -31,6 +31,7 @@ def raft_settings(settings: Settings) -> RaftSettings:
     """The core's part of the node's settings."""
     return RaftSettings(
         heartbeat_interval_ms=settings.heartbeat_interval_ms,
+        commit_heartbeat_interval_ms=settings.commit_heartbeat_interval_ms,
         election_timeout_min_ms=settings.election_timeout_min_ms,
         election_timeout_max_ms=settings.election_timeout_max_ms,
         leader_stall_timeout_ms=settings.leader_stall_timeout_ms,

@@ -127,15 +127,20 @@ class Router:
         groups = sorted({self.group_of_storage_group(each) for each in found})
         if not groups:
             raise PathNotFound(f"{pattern} matches no storage group")
-        faults: list[RequestError] = []
-        for group in groups:
+        missed: list[PathNotFound] = []
+        for done, group in enumerate(groups):
             try:
                 await self._one(group, plan, deadline)
-            except PathNotFound as fault:
-                faults.append(fault)
+            except PathNotFound as miss:
+                missed.append(miss)
+            except NoLeader as refusal:
+                if done > len(missed):
+                    # Said to be without effect, it would be repeated as a whole, over what was written since.
+                    raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
+                raise
         # A group in which nothing matches is no fault as long as another one had a match.
-        if len(faults) == len(groups):
-            raise faults[0]
+        if len(missed) == len(groups):
+            raise missed[0]
 
     async def _one(self, group: GroupId, plan: bytes, deadline: Deadline) -> None:
         (outcome,) = await self.execute_in(group, (plan,), deadline)

@@ -15,6 +15,7 @@ from iotdb_cluster.raft.events import Event, Persisted, Propose, Tick
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId
 
+TIDY_INTERVAL_MS = 100
 IDLE_MS = 1_000
 """How long a runtime without any group may sleep."""
 
@@ -49,6 +50,7 @@ class Runtime:
         self._members: dict[GroupId, Steppable] = {}
         self._after_sync: list[Callable[[], None]] = []
         self._saved: dict[GroupId, EntryId] = {}
+        self._tidy_at_ms = 0
 
     # -- from any thread ---------------------------------------------------------------------------------------------
 
@@ -109,13 +111,20 @@ class Runtime:
         for member in self.members():
             member.after_turn(now_ms)
         self._sync(now_ms)
-        more_to_tidy = self.journal.maintain()
-        if self._inbox or more_to_tidy:
+        if self._tidy(now_ms) or self._inbox:
             return 0
         now_ms = self._clock.now_ms()
         return max(
             0, min((member.next_deadline_ms for member in self._members.values()), default=now_ms + IDLE_MS) - now_ms
         )
+
+    def _tidy(self, now_ms: int) -> bool:
+        """Let the log look after its segments now and then; True when it wants to go on at once."""
+        if now_ms < self._tidy_at_ms:
+            return False
+        more_to_do = self.journal.maintain()
+        self._tidy_at_ms = now_ms if more_to_do else now_ms + TIDY_INTERVAL_MS
+        return more_to_do
 
     def _take(self, now_ms: int) -> None:
         """Step everything that waits, group by group: what it saves and sends goes out together."""

@@ -32,6 +32,7 @@ class Progress:
         "has_regressed",
         "heartbeat",
         "heartbeat_failed",
+        "heartbeat_sent_ms",
         "installed_index",
         "is_beat_due",
         "is_caught_up",
@@ -51,6 +52,7 @@ class Progress:
         self.match_index: LogIndex = 0
         self.appends: list[CallUnderWay] = []
         self.heartbeat: CallUnderWay | None = None
+        self.heartbeat_sent_ms = 0
         self.is_probing = True
         self.is_sure = False
         """The next append is known to fit, so it may be a large one."""
@@ -171,17 +173,26 @@ class Progress:
 
     # ---- heartbeats ----
 
-    def heartbeat_is_due(self, commit_index: LogIndex, asked_round: int) -> bool:
-        """True when a heartbeat is to go now: one at a time, and after a failed one only at the next beat."""
-        if self.heartbeat is not None or self.has_regressed:
-            return False
-        if self.is_beat_due:
-            return True
-        return not self.heartbeat_failed and (commit_index > self.commit_told or asked_round > self.round_asked)
+    def heartbeat_due_at_ms(self, commit_index: LogIndex, asked_round: int, commit_interval_ms: int) -> int | None:
+        """When a heartbeat is to go: one at a time, and after a failed one only at the next beat (None).
 
-    def heartbeat_sent(self, message: Heartbeat) -> None:
+        A read that waits for a round, and a beat, go at once. That the commit index moved is told at most once in
+        `commit_interval_ms`: while entries flow, one heartbeat tells of many (rule "sent at once, coalesced").
+        """
+        if self.heartbeat is not None or self.has_regressed:
+            return None
+        if self.is_beat_due:
+            return 0
+        if self.heartbeat_failed:
+            return None
+        if asked_round > self.round_asked:
+            return 0
+        return self.heartbeat_sent_ms + commit_interval_ms if commit_index > self.commit_told else None
+
+    def heartbeat_sent(self, message: Heartbeat, now_ms: int) -> None:
         """A heartbeat is under way."""
         self.heartbeat = CallUnderWay(message, self.match_index)
+        self.heartbeat_sent_ms = now_ms
         self.is_beat_due = False
         self.commit_told = message.commit_index
         self.round_asked = message.round

@@ -46,7 +46,9 @@ class Leadership:
         self.handover: Handover | None = None
         self.is_over = False
         """The door makes a follower of this member after the event (check-quorum, stall, or it left the group)."""
-        self.next_beat_ms = state.now_ms
+        self._next_beat_ms = state.now_ms
+        self._next_telling_ms = state.now_ms
+        """When a peer is to hear of a commit index of which it was not told at once."""
         self.first_own_index: LogIndex = 0
         """Where the first entry of this term stands; nothing before it is committed by counting, no read before it."""
         # (last index, appended at): one pair for what was appended within one millisecond, oldest first.
@@ -360,6 +362,11 @@ class Leadership:
 
     # ---- time ----
 
+    @property
+    def next_beat_ms(self) -> int:
+        """When a tick is due."""
+        return min(self._next_beat_ms, self._next_telling_ms)
+
     def has_contact(self, within_ms: int) -> bool:
         """True when a quorum answered within that time."""
         heard_after = self._state.now_ms - within_ms
@@ -369,9 +376,9 @@ class Leadership:
     def tick(self) -> None:
         """At each beat: heartbeats fall due, and what has waited too long ends."""
         state, settings = self._state, self._state.settings
-        if state.now_ms < self.next_beat_ms:
+        if state.now_ms < self._next_beat_ms:
             return
-        self.next_beat_ms = state.now_ms + settings.heartbeat_interval_ms
+        self._next_beat_ms = state.now_ms + settings.heartbeat_interval_ms
         for progress in self.progress.values():
             progress.is_beat_due = True
             self._note_catching_up(progress)
@@ -391,16 +398,23 @@ class Leadership:
         """Emit the appends, heartbeats and snapshots that may go now; once at the end of each step."""
         self._drive_handover()
         heartbeat: Heartbeat | None = None
+        self._next_telling_ms = self._next_beat_ms
+        interval_ms = self._state.settings.commit_heartbeat_interval_ms
         for peer, progress in self.progress.items():
             self._send_appends(peer, progress)
             asked_round = self.reads.asked_round if self._counts(peer) else 0
-            if progress.heartbeat_is_due(self._state.commit_index, asked_round):
+            state = self._state
+            due_at_ms = progress.heartbeat_due_at_ms(state.commit_index, asked_round, interval_ms)
+            if due_at_ms is None:
+                continue
+            if due_at_ms > state.now_ms:
+                self._next_telling_ms = min(self._next_telling_ms, due_at_ms)
+            else:
                 if heartbeat is None:
-                    state = self._state
                     heartbeat = Heartbeat(state.term, state.me, state.commit_index, self.reads.round)
                     self.reads.heartbeat_sent()
-                progress.heartbeat_sent(heartbeat)
-                self._state.emit(Send(peer, heartbeat))
+                progress.heartbeat_sent(heartbeat, state.now_ms)
+                state.emit(Send(peer, heartbeat))
 
     def _counts(self, peer: NodeId) -> bool:
         membership = self._state.membership

@@ -55,7 +55,7 @@ class NodeProcess:
         self._clock = MonotonicClock()
         self._disk = RealDisk(Path(settings.data_dir))
         codec = Codec(Limits(frame_bytes=settings.frame_max_mb * MIB, elements=settings.element_max_count))
-        draw = random.SystemRandom().randint
+        draw = random.Random().randint  # seeded by the system, so no two nodes draw alike
         wake_up = WakeUp()
         greeting = _Greeting()
         self._transport = PeerTransport(
