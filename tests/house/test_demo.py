@@ -1,0 +1,147 @@
+"""The main job can tell good from bad: what it expects, what it finds missing, and what it calls an outage."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iotdb_cluster.demo.comparing import compare_all
+from iotdb_cluster.demo.loading import Loader, LoadReport
+from iotdb_cluster.demo.plot import draw_temperatures
+from iotdb_cluster.demo.stations import STATIONS, Points, load_station, sites_of
+from iotdb_cluster.errors import OutcomeUnknown, StartRefused
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.types.identity import Node, NodeId
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+
+
+@pytest.fixture(scope="module")
+def sites():
+    return sites_of([load_station(DATA / f"{name}.csv") for name in STATIONS])
+
+
+def expected_reader(sites):
+    """Reads what the files hold."""
+    stations = {site.device: site.station for site in sites}
+
+    def read(_node, path):
+        device, _, measurement = path.rpartition(".")
+        return stations[device].points[measurement]
+
+    return read
+
+
+# ---- what is expected
+
+
+def test_every_cell_of_the_files_is_expected(sites):
+    for site in sites[:2]:
+        lines = (DATA / f"{site.station.name}.csv").read_text().splitlines()[1:]
+        assert 8760 == len(lines)
+        assert sum(cell != "" for line in lines for cell in line.split(",")[1:]) == site.station.point_count
+
+
+def test_expected_times_ascend_although_the_files_go_back(sites):
+    for site in sites[:2]:
+        sent = np.concatenate([rows.times for rows in site.tablets if "temperature" in rows.measurements])
+        assert (np.diff(sent) < 0).any()
+        for points in site.station.points.values():
+            assert (np.diff(points.times) > 0).all()
+
+
+def test_every_data_group_of_three_nodes_holds_some_sites(sites):
+    nodes = [Node("127.0.0.1", port, NodeId(port), port + 10) for port in (1, 2, 3)]
+    table = PartitionTable.initial(nodes, replica_num=3)
+    held = Counter(table.header_of(slot_of(site.storage_group)) for site in sites)
+    assert {1, 2, 3} == set(held)
+    assert 16 == held.total()
+
+
+def test_a_missing_file_stops_it():
+    with pytest.raises(StartRefused, match="there is no such file"):
+        load_station(DATA / "nowhere.csv")
+
+
+# ---- what is found
+
+
+def test_what_the_files_hold_is_equal(sites):
+    assert all(each.is_equal for each in compare_all(sites, 3, expected_reader(sites)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda p: Points(p.times[1:], p.values[1:]), (1, 0, 0)),
+        (lambda p: Points(np.append(p.times, p.times[-1] + 1), np.append(p.values, p.values[-1])), (0, 1, 0)),
+        (lambda p: Points(p.times, np.nextafter(p.values, np.float32(1000))), (0, 0, 8760)),
+        (lambda p: Points(p.times[:0], p.values[:0]), (8760, 0, 0)),
+        (lambda p: Points(p.times, p.values.astype(np.float64)), (0, 0, 8760)),
+    ],
+)
+def test_a_single_spoilt_point_is_found(sites, spoil, expected):
+    good = expected_reader(sites)
+
+    def read(node, path):
+        points = good(node, path)
+        return spoil(points) if (node, path) == (1, "root.site05.sand_point.temperature") else points
+
+    bad = [each for each in compare_all(sites, 3, read) if not each.is_equal]
+    assert [("root.site05", 1)] == [(each.site.storage_group, each.node) for each in bad]
+    assert expected == (bad[0].missing, bad[0].extra, bad[0].different)
+
+
+def test_the_plot_is_written(sites, tmp_path):
+    draw_temperatures({site.station.name: site.station.points["temperature"] for site in sites[:2]}, tmp_path / "t.png")
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---- loading
+
+
+def test_the_outage_is_the_longest_wait_after_the_loss():
+    report = LoadReport([(0.0, 5.0, "a"), (9.9, 10.1, "b"), (9.9, 11.4, "c"), (11.5, 11.6, "b")])
+    assert (pytest.approx(1.5), "c") == report.longest_wait_s(since=10.0)
+    assert pytest.approx(1.3) == report.longest_silence_s(since=10.0, until=11.6)
+
+
+class Memory:
+    """Keeps what is written; fails when told."""
+
+    def __init__(self, kept, fails_at=None):
+        self.kept = kept
+        self.fails_at = fails_at
+
+    def write(self, rows):
+        if len(self.kept) == self.fails_at:
+            raise OutcomeUnknown("no answer")
+        self.kept.append(rows)
+
+    def close(self):
+        self.kept.append("closed")
+
+
+def test_each_site_is_loaded_in_the_order_of_its_file(sites):
+    kept = []
+    loader = Loader(sites, lambda: Memory(kept))
+    loader.start()
+    assert loader.total == list(loader.wait_for(1.0))[-1]
+    loader.join()
+    assert 4 == kept.count("closed")
+    for site in sites:
+        written = [rows for rows in kept if rows != "closed" and rows.device == site.device]
+        assert [rows.times[0] for rows in site.tablets] == [rows.times[0] for rows in written]
+
+
+def test_a_writer_that_fails_ends_the_job(sites):
+    short = [dataclasses.replace(sites[0])]
+    loader = Loader(short, lambda: Memory([], fails_at=5))
+    loader.start()
+    with pytest.raises(OutcomeUnknown):
+        list(loader.wait_for(1.0))
+    with pytest.raises(OutcomeUnknown):
+        loader.join()
