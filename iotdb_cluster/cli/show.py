@@ -1,12 +1,13 @@
 """Shows the state of a cluster as tables for a terminal."""
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from iotdb_cluster.cli.status import ClusterStatus, GroupStatus
 from iotdb_cluster.types.identity import NodeId
 
-STORAGE_GROUPS_SHOWN = 4
+STORAGE_GROUPS_SHOWN = 2
 
 
 def show_status(status: ClusterStatus, console: Console) -> None:
@@ -19,7 +20,7 @@ def show_status(status: ClusterStatus, console: Console) -> None:
 
 
 def _nodes(status: ClusterStatus) -> Table:
-    table = Table(title="nodes", title_justify="left")
+    table = Table(title="nodes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("identifier", "ip:meta:data:client", "state", "table", "slots"):
         table.add_column(name, justify="right" if name in ("identifier", "slots", "table") else "left", no_wrap=True)
     table.add_column("storage groups")
@@ -37,7 +38,7 @@ def _nodes(status: ClusterStatus) -> Table:
 
 
 def _groups(status: ClusterStatus) -> Table:
-    table = Table(title="groups", title_justify="left")
+    table = Table(title="groups", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("group", "leader", "term", "commit"):
         table.add_column(name, justify="left" if name == "group" else "right", no_wrap=True)
     table.add_column("applied")

@@ -54,8 +54,10 @@ def _tell_how_to_reach(cluster: LocalCluster, console: Console) -> None:
     node = cluster.nodes[0]
     pids = " ".join(str(each.pid) for each in cluster.nodes if each.is_running)
     console.print("\nthe cluster goes on running:")
-    console.print(f"  iotdb-cluster status --meta {node.ip}:{node.meta_port}")
-    console.print(f"  iotdb-cluster read root.site00.greensboro.temperature --node {node.ip}:{node.client_port}")
+    command = Path(sys.executable).parent / "iotdb-cluster"
+    console.print(f"  {command} status --meta {node.ip}:{node.meta_port}", soft_wrap=True)
+    address = f"{node.ip}:{node.client_port}"
+    console.print(f"  {command} read root.site00.greensboro.temperature --node {address}", soft_wrap=True)
     console.print(f"  to stop it: kill {pids}; its folder: {cluster.folder}", soft_wrap=True)
 
 
