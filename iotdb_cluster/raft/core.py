@@ -116,6 +116,14 @@ class Raft:
         return self._state.log
 
     @property
+    def left_mark(self) -> LeftMark:
+        """What the node keeps when it drops this replica (rule 3.12).
+
+        A replica that was made again and is dropped before it reached its mark hands that mark on: its own log says less.
+        """
+        return LeftMark(self._state.hard_state, self._state.voting_position)
+
+    @property
     def last_id(self) -> EntryId:
         return self._state.log.last_id
 

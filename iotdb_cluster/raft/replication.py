@@ -154,9 +154,11 @@ class Leadership:
         for peer in [peer for peer in self.progress if peer not in members]:
             del self.progress[peer]
         for peer in sorted(members - self.progress.keys()):
-            # The last entry is always sent: only an append's answer shows a match.
-            next_index = max(1, self._state.log.last_index)
-            self.progress[peer] = Progress(next_index=next_index, now_ms=self._state.now_ms)
+            self.progress[peer] = self._new_progress()
+
+    def _new_progress(self) -> Progress:
+        # The last entry is always sent: only an append's answer shows a match.
+        return Progress(next_index=max(1, self._state.log.last_index), now_ms=self._state.now_ms)
 
     # ---- what comes back ----
 
@@ -206,9 +208,15 @@ class Leadership:
         self._confirm_reads()
 
     def _regressed(self, peer: NodeId, progress: Progress, call: CallUnderWay, found: LogIndex) -> None:
-        """A log shorter than what it acknowledged is an old copy of a disk: it is refused (DESIGN 3, "Starts")."""
-        progress.note_regressed()
-        self._state.emit(PeerRegressed(peer, call.match_index, found))
+        """A voter's log shorter than what it acknowledged is an old copy of a disk: refused (DESIGN 3, "Starts").
+
+        A learner may have dropped the replica of an earlier membership just now: it counts for nothing and starts over.
+        """
+        if self._counts(peer):
+            progress.note_regressed()
+            self._state.emit(PeerRegressed(peer, call.match_index, found))
+        else:
+            self.progress[peer] = self._new_progress()
 
     def call_failed(self, peer: NodeId, message: AppendRequest | Heartbeat | TimeoutNow) -> None:
         """A call of this term was not answered."""

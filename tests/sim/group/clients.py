@@ -54,7 +54,7 @@ class Clients:
 
 def write(world: GroupWorld, node: SimulatedNode, count: int = 1) -> Batch:
     """Propose new attempts at a node."""
-    batch = Batch([world.oracle.attempt() for _ in range(count)])
+    batch = Batch([world.oracle.attempt() for _ in range(count)], node.node)
     payloads = tuple(Payload(EntryKind.PHYSICAL_PLAN, attempt.body) for attempt in batch.attempts)
     node.deliver(Propose(batch, payloads))
     return batch

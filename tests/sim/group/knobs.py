@@ -116,7 +116,7 @@ def draw_knobs(random: Random) -> Knobs:
         compact_every=random.choice([0, 0, 5, 20]),
         compact_keep=random.choice([0, 3, 10]),
         clients=random.choice([1, 2, 4]),
-        client_gap_ms=random.choice([election_ms // 20, election_ms // 5]),
+        client_gap_ms=random.choice([election_ms // 10, election_ms // 3, election_ms]),
         client_batch_max=random.choice([1, 1, 3]),
         changes_gap_ms=random.choice([election_ms // 4, election_ms]) if changes else 0,
         transfer_gap_ms=random.choice([0, 0, 0, election_ms, 4 * election_ms]),
@@ -132,6 +132,7 @@ def _draw_settings(random: Random) -> RaftSettings:
     election_max_ms = random.choice([election_min_ms * 3 // 2, election_min_ms * 2])
     return RaftSettings(
         heartbeat_interval_ms=heartbeat_ms,
+        commit_heartbeat_interval_ms=random.choice([0, 5, heartbeat_ms // 2]),
         election_timeout_min_ms=election_min_ms,
         election_timeout_max_ms=election_max_ms,
         leader_stall_timeout_ms=election_max_ms * random.choice([2, 4]),

@@ -15,6 +15,7 @@ class Nemesis:
         self._random = world.random_for("nemesis")
         self.is_on = True
         self.faults = 0
+        self._usual_sync_ms = dict(world.knobs.sync_ms)
         world.clock.after(self._random.randint(1, world.knobs.fault_gap_ms), self._act)
 
     def _act(self) -> None:
@@ -158,10 +159,11 @@ class Nemesis:
     def _slow_disk(self) -> None:
         node = self._leader_or_some()
         if node is not None:
-            sync_ms = self._world.knobs.sync_ms
-            slow_ms, usual_ms = self._random.choice([10, 50, 200]), sync_ms[node.node]
-            sync_ms[node.node] = slow_ms
-            self._world.clock.after(self._length_ms(), sync_ms.__setitem__, node.node, usual_ms)
+            self._world.knobs.sync_ms[node.node] = self._random.choice([10, 50, 200])
+            self._world.clock.after(self._length_ms(), self._usual_disk, node.node)
+
+    def _usual_disk(self, number: NodeId) -> None:
+        self._world.knobs.sync_ms[number] = self._usual_sync_ms[number]
 
     def _hang_disk(self) -> None:
         node = self._leader_or_some()
@@ -183,7 +185,8 @@ class Nemesis:
         world = self._world
         world.network.heal()
         for number, node in sorted(world.nodes.items()):
-            world.knobs.sync_ms[number] = min(world.knobs.sync_ms[number], 1)
+            self._usual_sync_ms[number] = min(self._usual_sync_ms[number], 1)
+            self._usual_disk(number)
             node.crashes_in_sync = False
             if node.is_hanging:
                 node.unhang()

@@ -28,11 +28,11 @@ from iotdb_cluster.raft.events import (
     Event,
     Persisted,
     Propose,
+    Received,
     SnapshotInstalled,
     SnapshotSent,
     Tick,
 )
-from iotdb_cluster.raft.left_mark import LeftMark
 from iotdb_cluster.types.entries import EntryKind, Payload
 from iotdb_cluster.types.identity import BEFORE_FIRST, LogIndex, NodeId, Term
 from tests.sim.group.disk import SimulatedDisk
@@ -50,10 +50,11 @@ _TICK = Tick()
 class Batch:
     """The token of a proposal: its attempts, in order (none for a membership change)."""
 
-    __slots__ = ("attempts", "is_refused")
+    __slots__ = ("attempts", "is_refused", "leader")
 
-    def __init__(self, attempts: list[Attempt]) -> None:
+    def __init__(self, attempts: list[Attempt], leader: NodeId | None = None) -> None:
         self.attempts = attempts
+        self.leader = leader
         self.is_refused = False
 
 
@@ -100,22 +101,28 @@ class SimulatedNode:
         """Lose everything but the disk, and of that what was not synced."""
         if self.raft is None:
             return
+        self._stop()
+        self.disk.cut_power(self.world.random_of("disk"))
+        self.machine.restart()
+
+    def _stop(self) -> None:
+        """Whoever waits for an answer of this member waits in vain."""
         self.raft = None
+        tokens = [event.token for event in self._inbox if isinstance(event, Received)]
+        tokens += [effect.token for effect in self._held if isinstance(effect, Reply)]
+        for token in tokens:
+            assert isinstance(token, Call)
+            self.world.network.expect_failure(token)
         self._inbox.clear()
         self._held.clear()
         self._waiting.clear()
-        self.disk.cut_power(self.world.random_of("disk"))
-        self.machine.restart()
 
     def leave(self) -> None:
         """Drop the replica and keep a mark (rule 3.12)."""
         assert self.raft is not None
-        mark = LeftMark(self.raft.hard_state, self.raft.last_id)
-        self.raft = None
+        mark = self.raft.left_mark
+        self._stop()
         self.incarnation += 1
-        self._inbox.clear()
-        self._held.clear()
-        self._waiting.clear()
         self.disk.leave(mark)
         self.machine.install(Image(BEFORE_FIRST, None, 0))
         self._has_left = True

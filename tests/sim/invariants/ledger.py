@@ -25,6 +25,8 @@ class Ledger:
         """Each entry that was ever saved, with the term of the one before it."""
         self.committed: list[Entry] = []
         self.committed_terms: set[Term] = set()
+        self.committed_by: dict[Term, LogIndex] = {}
+        """How far the leader of each term has committed."""
         self.memberships: list[tuple[LogIndex, Membership]] = [] if founding is None else [(base.index, founding)]
         """The committed ones, oldest first."""
         self.grants: dict[tuple[Term, NodeId], NodeId] = {}
@@ -42,6 +44,15 @@ class Ledger:
     def membership(self) -> Membership | None:
         """The newest committed membership."""
         return self.memberships[-1][1] if self.memberships else None
+
+    def committed_before(self, term: Term) -> LogIndex:
+        """How far leaders of lower terms have committed: a leader of `term` must have all of that, and no more."""
+        return max((index for by, index in self.committed_by.items() if by < term), default=self.base.index)
+
+    def membership_before(self, term: Term) -> Membership | None:
+        """The newest membership that leaders of lower terms have committed."""
+        reach = self.committed_before(term)
+        return next((membership for index, membership in reversed(self.memberships) if index <= reach), None)
 
     def committed_at(self, index: LogIndex) -> Entry | None:
         """The committed entry at `index`, if there is one."""
@@ -63,9 +74,12 @@ class Ledger:
                 for entry, previous in with_previous(step, effect.entries):
                     self.entries.setdefault((entry.term, entry.index), (entry, previous))
             elif type(effect) is Committed:
-                self._note_committed(effect.entries)
+                self._note_committed(step.before.term, effect.entries)
 
-    def _note_committed(self, entries: tuple[Entry, ...]) -> None:
+    def _note_committed(self, by: Term, entries: tuple[Entry, ...]) -> None:
+        # A follower only repeats what the leader of its term has committed; so the first who says it tells by whom.
+        if entries[-1].index > self.committed_index:
+            self.committed_by[by] = entries[-1].index
         new = entries[max(0, self.committed_index + 1 - entries[0].index) :]
         for entry in new:
             self.committed.append(entry)

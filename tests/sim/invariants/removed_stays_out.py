@@ -10,11 +10,11 @@ from tests.sim.invariants.view import Step, Violation, World
 
 def check(world: World) -> Iterable[Violation]:
     """Look at new leaders, at what leaders send, and at what a vote request of a removed member does."""
-    step, committed = world.step, world.ledger.membership
-    if committed is None:
-        return
-    if step.became_leader and step.node not in committed.members:
-        yield Violation(24, f"node {step.node}, whose removal is committed, leads term {step.raft.term}")
+    step = world.step
+    if step.became_leader:
+        committed = world.ledger.membership_before(step.raft.term)
+        if committed is not None and step.node not in committed.members:
+            yield Violation(24, f"node {step.node}, whose removal is committed, leads term {step.raft.term}")
     if step.raft.is_leader:
         members = step.raft.membership.members if step.raft.membership is not None else frozenset()
         for effect in step.effects:
