@@ -81,7 +81,7 @@ def _bindable(host: str) -> str | None:
 
 def _zone(name: str) -> str | None:
     """A zone as Java's `ZoneId.of` takes it: `+08:00`, `Z`, `UTC`, `GMT+8`, `Asia/Shanghai`."""
-    if re.fullmatch(r"Z|(UTC|GMT|UT)?([+-](0?\d|1[0-7])(:?[0-5]\d)?|[+-]18(:?00)?)?", name) and name:
+    if re.fullmatch(r"Z|(UTC|GMT|UT)?([+-](\d|(0\d|1[0-7])(:?[0-5]\d)?|18(:?00)?))?", name, re.ASCII) and name:
         return None
     try:
         zoneinfo.ZoneInfo(name)

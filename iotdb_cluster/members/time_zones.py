@@ -6,7 +6,12 @@ from datetime import UTC, timedelta, timezone, tzinfo
 
 from iotdb_cluster.errors import RequestError, StatusCode
 
-_OFFSET = re.compile(r"(UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?")
+_OFFSET = re.compile(
+    r"(?P<prefix>UTC|GMT|UT)?(?P<sign>[+-])"
+    r"(?:(?P<hour>\d)|(?P<hours>\d\d)(?:(?P<colon>:?)(?P<minutes>\d\d)(?:(?P=colon)(?P<seconds>\d\d))?)?)",
+    re.ASCII,
+)
+"""`+h`, `+hh`, `+hh:mm`, `+hhmm`, `+hh:mm:ss` and `+hhmmss`, and with a prefix."""
 _FIXED = {"Z": "Z", "UTC": "UTC", "GMT": "GMT", "UT": "UT"}
 _MAX_OFFSET_S = 18 * 3600
 
@@ -17,7 +22,7 @@ def normalised(zone_id: str) -> str:
         return zone_id
     found = _OFFSET.fullmatch(zone_id)
     if found:
-        return _offset_id(zone_id, *found.groups())
+        return _offset_id(found)
     try:
         zoneinfo.ZoneInfo(zone_id)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -31,27 +36,27 @@ def zone_of(zone_id: str) -> tzinfo:
         return UTC
     found = _OFFSET.fullmatch(zone_id)
     if found:
-        return timezone(timedelta(seconds=_seconds(*found.groups()[1:])))
+        return timezone(timedelta(seconds=_seconds(found)))
     return zoneinfo.ZoneInfo(zone_id)
 
 
-def _offset_id(
-    zone_id: str, prefix: str | None, sign: str, hours: str, minutes: str | None, seconds: str | None
-) -> str:
-    total = _seconds(sign, hours, minutes, seconds)
-    if abs(total) > _MAX_OFFSET_S or int(minutes or 0) > 59 or int(seconds or 0) > 59:
-        raise _refused(zone_id)
+def _offset_id(found: re.Match[str]) -> str:
+    total = _seconds(found)
+    if abs(total) > _MAX_OFFSET_S or int(found["minutes"] or 0) > 59 or int(found["seconds"] or 0) > 59:
+        raise _refused(found.string)
+    prefix = found["prefix"] or ""
     if total == 0:
         return prefix or "Z"
     hour, rest = divmod(abs(total), 3600)
     minute, second = divmod(rest, 60)
     tail = f":{second:02d}" if second else ""
-    return f"{prefix or ''}{sign}{hour:02d}:{minute:02d}{tail}"
+    return f"{prefix}{found['sign']}{hour:02d}:{minute:02d}{tail}"
 
 
-def _seconds(sign: str, hours: str, minutes: str | None, seconds: str | None) -> int:
-    total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return -total if sign == "-" else total
+def _seconds(found: re.Match[str]) -> int:
+    hours = int(found["hour"] or found["hours"])
+    total = hours * 3600 + int(found["minutes"] or 0) * 60 + int(found["seconds"] or 0)
+    return -total if found["sign"] == "-" else total
 
 
 def _refused(zone_id: str) -> RequestError:
