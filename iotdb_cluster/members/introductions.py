@@ -121,7 +121,7 @@ class Introductions:
             return f"node {identifier} was removed from the cluster; start it with an empty folder and add it again"
         with self._guard:
             known = self._last_starts.get(identifier) or state.start_of(identifier)
-            # A start older than all that it remembers was forgotten because a later one was acknowledged: we are behind.
+            # A start older than all it remembers was forgotten because a later one was acknowledged: we are behind.
             if known is not None and known.count >= peer.starts[0].count and known not in peer.starts:
                 return (
                     f"node {identifier} does not remember its start number {known.count}: its folder is an old copy; "
