@@ -1,0 +1,61 @@
+"""`python -m tests.sim`: simulated clusters and single Raft groups under faults, each made of one seed.
+
+--short             100 cluster seeds and 1,000 group seeds: what `make sim` runs
+--long [MINUTES]    as many seeds as fit into the time, 15 minutes by default
+--seed N            one cluster seed with a readable transcript; gN for a group seed
+--cluster-seeds N --group-seeds N --first N --jobs N: so many, from that one on, in so many processes
+"""
+
+import argparse
+import os
+import sys
+import time
+
+from tests.sim.batch import endless_jobs, jobs_for, run_all
+from tests.sim.cluster.world import run_seed
+from tests.sim.group.run import GroupRun
+
+LONG_MINUTES = 15
+
+
+def show_seed(seed: str) -> int:
+    """One seed with its transcript."""
+    if seed.startswith("g"):
+        outcome = GroupRun(int(seed[1:]), show=print).run()
+        print(outcome)
+        return 0 if outcome.fault is None else 1
+    result = run_seed(seed, print)
+    print(result.line())
+    if result.fault is not None:
+        print(f"FAILED: {result.fault}")
+    return 0 if result.fault is None else 1
+
+
+def main() -> int:
+    """Exit status 0 when every seed held."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.sim", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--long", nargs="?", type=float, const=LONG_MINUTES, metavar="MINUTES")
+    parser.add_argument("--seed")
+    parser.add_argument("--cluster-seeds", type=int, default=100)
+    parser.add_argument("--group-seeds", type=int, default=1_000)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        return show_seed(arguments.seed)
+    began_s = time.monotonic()
+    if arguments.long is not None:
+        jobs = endless_jobs(arguments.first, began_s + 60 * arguments.long)
+    else:
+        first = arguments.first
+        jobs = jobs_for(range(first, first + arguments.cluster_seeds), range(first, first + arguments.group_seeds))
+    totals = run_all(jobs, arguments.jobs)
+    totals.tell(time.monotonic() - began_s)
+    return 1 if totals.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
