@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import assert_never
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from iotdb_cluster.timeseries.frames import Points
 from iotdb_cluster.timeseries.manifest import Manifest, SealedFile
 from iotdb_cluster.timeseries.memtable import DeviceMemory, RowShape, SeriesMemory
 from iotdb_cluster.timeseries.parquet_schema import FileIndex
-from iotdb_cluster.timeseries.schema_tree import Device, SchemaTree
+from iotdb_cluster.timeseries.schema_tree import Device, SchemaTree, Series
 from iotdb_cluster.timeseries.values import CONVERTERS, PACKED_TIME, refused, unpacked_column
-from iotdb_cluster.types.paths import Pattern, series_path, split_series
+from iotdb_cluster.types.paths import WILDCARD, Pattern, series_path, split_series
 from iotdb_cluster.types.plans import (
     CreateTimeseriesPlan,
     DeletePlan,
@@ -141,6 +142,8 @@ class Content:
                 with self.lock:
                     self.schema.remove_storage_group(plan.path)
                     del self.groups[plan.path]
+            case _:
+                assert_never(plan)
 
     def view(self, path: str) -> SeriesView | None:
         """The series as it is now, or None when there is no such series. Any thread; the files of a view are pinned.
@@ -175,6 +178,19 @@ class Content:
             )
             self.pins.update(view.pinned)
             return view
+
+    def matching(self, pattern: Pattern) -> list[Series]:
+        """The series that match, in no promised order. Any thread; the lock is held for moments only."""
+        with self.lock:
+            devices = self.schema.devices_near(pattern)
+        found: list[Series] = []
+        for device in devices:
+            wanted = pattern.measurement_of(device.nodes)
+            if wanted is not None:
+                with self.lock:
+                    series = device.everything()
+                found.extend(series.values() if wanted == WILDCARD else filter(None, [series.get(wanted)]))
+        return found
 
     def settled(self, view: MemoryView) -> Points:
         """The points of one series' items in a memory table; what is merged stays for the next reader. Any thread."""

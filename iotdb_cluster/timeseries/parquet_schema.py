@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.timeseries.arrow_arrays import ARROW, TIME_TYPE
 from iotdb_cluster.timeseries.values import TIME, Times
 from iotdb_cluster.types.schema import DataType
 
@@ -28,15 +29,6 @@ COMPRESSION = "lz4"
 _KEY = "iotdb_cluster."
 _FORMAT, _COLUMNS, _PARTS, _ORIGIN = (_KEY + name for name in ("format", "columns", "parts", "origin"))
 
-ARROW: dict[DataType, Any] = {
-    DataType.BOOLEAN: pa.bool_(),
-    DataType.INT32: pa.int32(),
-    DataType.INT64: pa.int64(),
-    DataType.FLOAT: pa.float32(),
-    DataType.DOUBLE: pa.float64(),
-    DataType.TEXT: pa.string(),
-}
-_TIME_TYPE = pa.timestamp("ms", "UTC")
 _DELTA_TYPES = (DataType.INT32, DataType.INT64)
 
 Signature = tuple[tuple[str, DataType], ...]
@@ -106,7 +98,7 @@ def arrow_schema(signature: Signature, binary: frozenset[str]) -> Any:
     """The Arrow schema of a file; TEXT measurements in `binary` are not said to be UTF-8."""
     fields = [
         pa.field("device", pa.dictionary(pa.int32(), pa.string()), nullable=False),
-        pa.field("time", _TIME_TYPE, nullable=False),
+        pa.field("time", TIME_TYPE, nullable=False),
     ]
     for name, (measurement, data_type) in zip(column_names([m for m, _ in signature]), signature, strict=True):
         fields.append(pa.field(name, pa.binary() if measurement in binary else ARROW[data_type]))

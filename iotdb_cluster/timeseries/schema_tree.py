@@ -172,17 +172,22 @@ class SchemaTree:
 
     def matching(self, pattern: Pattern) -> Iterator[tuple[Device, list[str]]]:
         """Devices with series that match, and these; storage groups and devices ascending."""
+        for device in self.devices_near(pattern):
+            if found := device.matching(pattern):
+                yield device, found
+
+    def devices_near(self, pattern: Pattern) -> list[Device]:
+        """The devices among which those with matching series are; storage groups and devices ascending."""
         if not pattern.has_wildcard:
             device = self.devices.get(split_series(pattern.path)[0])
-            if device is not None and (found := device.matching(pattern)):
-                yield device, found
-                return
-        for group in sorted(self.storage_groups):
-            if pattern.may_match_below(nodes_of(group)):
-                devices = self.storage_groups[group]
-                for path in sorted(devices):
-                    if found := devices[path].matching(pattern):
-                        yield devices[path], found
+            if device is not None and device.matching(pattern):
+                return [device]
+        return [
+            self.storage_groups[group][path]
+            for group in sorted(self.storage_groups)
+            if pattern.may_match_below(nodes_of(group))
+            for path in sorted(self.storage_groups[group])
+        ]
 
     def _count(self, device: Device, change: int) -> None:
         path = device.path

@@ -5,15 +5,15 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iotdb_cluster.errors import Corruption, MalformedInput
+from iotdb_cluster.timeseries.arrow_arrays import column_from_arrow
 from iotdb_cluster.timeseries.frames import Column, Points
 from iotdb_cluster.timeseries.manifest import CHECK_BLOCK_BYTES, SealedFile
 from iotdb_cluster.timeseries.parquet_schema import FileIndex, Part, read_index
-from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Values
+from iotdb_cluster.timeseries.values import Times
 from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.schema import DataType
 
@@ -133,7 +133,7 @@ class FileReader:
             # The table has its columns in the order of the file.
             table = self._read(row_group, [position for position, _ in missing])
             for place, (position, data_type) in enumerate(missing):
-                self._last[position] = _decoded(table.column(place), data_type)
+                self._last[position] = column_from_arrow(table.column(place), data_type)
         return [self._last[position] for position, _ in chosen]
 
     def _sliced(self, part: Part, position: int, data_type: DataType | None, *, keep: bool) -> Column:
@@ -141,7 +141,7 @@ class FileReader:
         key = (self._path, part.row_group, position)
         column = self._cache.get(key)
         if column is None:
-            column = _decoded(self._read(part.row_group, [position]).column(0), data_type)
+            column = column_from_arrow(self._read(part.row_group, [position]).column(0), data_type)
             if keep or _is_small(part, self.index):
                 self._cache.put(key, column)
         return column.slice(low, high)
@@ -160,26 +160,3 @@ class FileReader:
 def _is_small(part: Part, index: FileIndex) -> bool:
     """Who takes a small part of a row group is likely to come back for another part of it: its columns are kept."""
     return 4 * part.rows < index.row_groups[part.row_group]
-
-
-def _decoded(chunked: Any, data_type: DataType | None) -> Column:
-    """An Arrow column as numpy arrays; `data_type` None is the time."""
-    array = chunked.chunk(0) if chunked.num_chunks == 1 else pa.concat_arrays(chunked.chunks)
-    valid = None if array.null_count == 0 else array.is_valid().to_numpy(zero_copy_only=False)
-    return Column(_values(array, data_type), valid)
-
-
-def _values(array: Any, data_type: DataType | None) -> Values:
-    if data_type is DataType.TEXT:
-        texts = array.view(pa.binary()) if pa.types.is_string(array.type) else array
-        if texts.null_count:
-            texts = texts.fill_null(b"")
-        found: Values = texts.to_numpy(zero_copy_only=False)
-        return found
-    if data_type is DataType.BOOLEAN:
-        booleans = array.fill_null(False) if array.null_count else array
-        found = booleans.to_numpy(zero_copy_only=False)
-        return found
-    dtype = TIME if data_type is None else NATIVE[data_type]
-    # Straight from the buffer: no value, NaN or the smallest time included, is taken for a null.
-    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * dtype.itemsize)

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from iotdb_cluster.timeseries.frames import Column, Frame
+from iotdb_cluster.timeseries.arrow_arrays import (
+    NotUtf8,
+    column_to_arrow,
+    devices_to_arrow,
+    nulls,
+    times_to_arrow,
+)
+from iotdb_cluster.timeseries.frames import Frame
 from iotdb_cluster.timeseries.manifest import CHECK_BLOCK_BYTES, SealedFile
 from iotdb_cluster.timeseries.parquet_schema import (
-    ARROW,
     FileIndex,
     Signature,
     arrow_schema,
@@ -49,7 +55,7 @@ Frames = Callable[[], Iterable[tuple[str, Frame]]]
 """Devices, ascending, with their rows; a device may come in several frames, ascending in time. May be asked twice."""
 
 
-class _NotUtf8(Exception):
+class _BinaryNeeded(Exception):
     def __init__(self, measurement: str) -> None:
         super().__init__(measurement)
         self.measurement = measurement
@@ -95,7 +101,7 @@ def write_sealed(disk: Disk, plan: FilePlan, frames: Frames, row_target: int) ->
     while True:
         try:
             return _Writer(disk, plan, binary, row_target).run(frames())
-        except _NotUtf8 as error:
+        except _BinaryNeeded as error:
             binary |= {error.measurement}
 
 
@@ -206,26 +212,28 @@ class _Writer:
         first = waiting[0][0]
         counts = [len(frame) for _, frame in waiting]
         at = np.repeat(np.array([device - first for device, _ in waiting], dtype=np.int32), counts)
-        names = pa.array(self._devices[first : waiting[-1][0] + 1], pa.string())
-        times = np.concatenate([frame.times for _, frame in waiting])
-        arrays = [pa.DictionaryArray.from_arrays(pa.array(at), names), pa.array(times).view(self._schema.field(1).type)]
+        arrays = [
+            devices_to_arrow(self._devices[first : waiting[-1][0] + 1], at),
+            times_to_arrow(np.concatenate([frame.times for _, frame in waiting])),
+        ]
         for measurement, data_type in self._plan.signature:
             arrays.append(self._array(measurement, data_type, [frame for _, frame in waiting]))
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _array(self, measurement: str, data_type: DataType, frames: list[Frame]) -> Any:
-        wanted = pa.binary() if data_type is DataType.TEXT else ARROW[data_type]
+        binary = measurement in self._binary
         pieces = []
         for frame in frames:
             column = frame.columns.get(measurement)
-            pieces.append(pa.nulls(len(frame), wanted) if column is None else _column_array(column, wanted))
-        whole = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
-        if data_type is DataType.TEXT and measurement not in self._binary:
             try:
-                return whole.cast(pa.string())
-            except pa.ArrowInvalid:
-                raise _NotUtf8(measurement) from None
-        return whole
+                pieces.append(
+                    nulls(len(frame), data_type, binary=binary)
+                    if column is None
+                    else column_to_arrow(column, data_type, binary=binary)
+                )
+            except NotUtf8:
+                raise _BinaryNeeded(measurement) from None
+        return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
     def _drain(self) -> None:
         data = self._sink.taken()
@@ -254,9 +262,3 @@ class _Writer:
             block_checks=self._checks.blocks,
         )
         return sealed, make_index(self._devices, plan.signature, parts, self._groups)
-
-
-def _column_array(column: Column, wanted: Any) -> Any:
-    mask = None if column.valid is None else ~column.valid
-    # NaN is a value here and never stands for "none".
-    return pa.array(column.values, type=wanted, mask=mask, from_pandas=False)

@@ -17,6 +17,9 @@ from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.schema import DataType
 
+BATCH_MAX_BYTES = 16 * 1024 * 1024
+"""Values of one batch; below a quarter of the largest frame, whatever is put around them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileAccess:
@@ -41,15 +44,21 @@ class SeriesReader:
         """Do `action` once, at the end of the data or when the reader is closed."""
         self._on_close.append(action)
 
-    def next_batch(self, max_pairs: int) -> tuple[Times, Values]:
-        """The next `max_pairs` points, fewer only at the end; empty when there are no more. Native arrays."""
+    def next_batch(self, max_pairs: int, max_bytes: int = BATCH_MAX_BYTES) -> tuple[Times, Values]:
+        """The next `max_pairs` points, fewer only at the end or when long texts fill `max_bytes`.
+
+        Native arrays; empty when there are no more, and only then.
+        """
         taken: list[Points] = []
-        missing = max_pairs
-        while missing > 0 and (points := self._next_piece()) is not None:
-            if len(points) > missing:
-                self._ready = points.slice(missing, len(points))
-                points = points.slice(0, missing)
-            missing -= len(points)
+        missing, room = max_pairs, max_bytes
+        while missing > 0 and room > 0 and (points := self._next_piece()) is not None:
+            fitting, size = _fitting(points, missing, room)
+            if fitting < len(points):
+                self._ready = points.slice(fitting, len(points))
+                taken.append(points.slice(0, fitting))
+                break
+            missing -= fitting
+            room -= size
             taken.append(points)
         if not taken:
             self.close()
@@ -78,6 +87,16 @@ class SeriesReader:
             if len(points):
                 return points
         return None
+
+
+def _fitting(points: Points, most: int, room: int) -> tuple[int, int]:
+    """How many of the points make a batch of at most so many and, but for the first one, so many bytes; their bytes."""
+    count = min(len(points), most)
+    if points.values.dtype != object:
+        return count, count * points.values.itemsize
+    ends = np.cumsum(np.fromiter(map(len, points.values[:count]), dtype=np.int64, count=count))
+    fitting = max(1, int(np.searchsorted(ends, room, "right")))
+    return fitting, int(ends[fitting - 1])
 
 
 def open_reader(view: SeriesView, access: FileAccess, condition: Filter | None, content: Content) -> SeriesReader:

@@ -255,13 +255,7 @@ class GroupStore:
 
     def series(self, pattern: str, *, in_creation_order: bool = False) -> list[TimeseriesSchema]:
         """The series that a path or pattern matches, by path or in the order in which they were created."""
-        wanted = Pattern.parse(pattern)
-        with self._content.lock:
-            found = [
-                device.series[measurement]
-                for device, measurements in self._content.schema.matching(wanted)
-                for measurement in measurements
-            ]
+        found = self._content.matching(Pattern.parse(pattern))
         if in_creation_order:
             found.sort(key=lambda series: series.created)
         else:

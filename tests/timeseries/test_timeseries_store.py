@@ -165,6 +165,40 @@ def test_points_written_later_at_a_deleted_time_stay(bench: Any) -> None:
         assert 22 == bench.store.value_at("root.sg.d.s", 2)
 
 
+@pytest.mark.parametrize("path", ["root.sg.d.s", "root.sg.d", "root.*.d"])
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_smaller_deletion_after_a_larger_one_takes_nothing_back(bench: Any, path: str, is_sealed: bool) -> None:
+    bench.device("root.sg.d", s=I)
+    bench.write(tablet("root.sg.d", {"s": (I, [1, 2, 3])}, [1, 2, 3]))
+    if is_sealed:
+        bench.seal()
+    bench.write(DeletePlan(2, path), DeletePlan(1, path))
+    assert [(3, 3)] == read_all(bench.store, "root.sg.d.s")
+    bench.seal()
+    assert [(3, 3)] == read_all(bench.store, "root.sg.d.s")
+
+
+def test_a_series_made_again_in_memory_is_sealed_with_its_new_type(bench: Any) -> None:
+    bench.device("root.sg.d", s=T)
+    bench.write(InsertPlan(1, "root.sg.d", ("s",), ("'old'",)))
+    bench.write(DeleteTimeseriesPlan("root.sg.d.s"), create("root.sg.d.s", I))
+    bench.write(InsertPlan(2, "root.sg.d", ("s",), ("2",)))
+    bench.write(tablet("root.sg.d", {"s": (I, [3])}, [3]))
+    bench.seal()
+    assert [(2, 2), (3, 3)] == read_all(bench.store, "root.sg.d.s")
+
+
+def test_what_a_slow_reader_merged_does_not_undo_a_delete(bench: Any) -> None:
+    bench.device("root.sg.d", s=I)
+    bench.write(*(tablet("root.sg.d", {"s": (I, [n])}, [n]) for n in range(3)))
+    content = bench.store._content
+    (early,) = content.view("root.sg.d.s").memory
+    bench.write(DeletePlan(1, "root.sg.d.s"), tablet("root.sg.d", {"s": (I, [7])}, [7]))
+    assert [(2, 2), (7, 7)] == read_all(bench.store, "root.sg.d.s")
+    assert [0, 1, 2] == content.settled(early).times.tolist()
+    assert [(2, 2), (7, 7)] == read_all(bench.store, "root.sg.d.s")
+
+
 def test_compaction_merges_seals_and_drops_what_was_replaced_and_deleted(bench_over: Any) -> None:
     bench = bench_over(compact_at_tiers=4, rows_per_row_group=64)
     bench.device("root.sg.d", s=I, t=T)
@@ -228,16 +262,25 @@ def test_many_deletions_make_a_compaction_that_ends_them(bench_over: Any) -> Non
 
 
 def test_a_compaction_gives_way_to_memory_that_fills_up(bench_over: Any) -> None:
-    bench = bench_over(compact_at_tiers=2, memtable_limit_bytes=1000)
+    bench = bench_over(compact_at_tiers=2, memtable_limit_bytes=4000, rows_per_row_group=10)
     bench.device("root.sg.d", s=I)
-    for time in range(2):
-        bench.write(tablet("root.sg.d", {"s": (I, [time])}, [time]))
+    bench.device("root.sg.e", s=I, t=I)
+    for start in range(2):
+        for device in ("d", "e"):
+            bench.write(tablet(f"root.sg.{device}", {"s": (I, [start] * 50)}, list(range(start, start + 50))))
         bench.seal()
     files = set(bench.disk.files)
     job = bench.store.begin_compaction()
-    bench.write(tablet("root.sg.d", {"s": (I, [5] * 1000)}, list(range(1000))))
+    bench.disk.failing = lambda operation, path: operation == "rename" and fill_up()
+
+    def fill_up() -> bool:
+        if not bench.store.wants_seal() and bench.store.memory_bytes == 0:
+            bench.write(tablet("root.sg.d", {"s": (I, [5] * 1000)}, list(range(1000))))
+        return False
+
     job.run()
     job.finish()
+    assert bench.store.memory_bytes > 8000
     assert files == set(bench.disk.files)
     assert bench.store.wants_seal()
     assert 1000 == len(read_all(bench.store, "root.sg.d.s"))
@@ -275,6 +318,20 @@ def test_a_reader_keeps_the_state_in_which_it_was_opened(bench: Any) -> None:
         found += batch.tolist()
     assert list(range(301)) == found
     assert [(7, -7)] == read_all(bench.store, "root.sg.d.s")
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_long_texts_make_short_batches(bench: Any, is_sealed: bool) -> None:
+    bench.device("root.sg.d", t=T)
+    texts = [b"x" * 10, b"y" * 200, b"z" * 10, b"", b"w" * 90, b"v"]
+    bench.write(tablet("root.sg.d", {"t": (T, texts)}, list(range(6))))
+    if is_sealed:
+        bench.seal()
+    reader = bench.store.open_series("root.sg.d.t")
+    lengths = []
+    while len(batch := reader.next_batch(4, max_bytes=100)[1]):
+        lengths.append([len(text) for text in batch])
+    assert [[10], [200], [10, 0, 90], [1]] == lengths
 
 
 def test_an_unknown_series_has_nothing_to_read(bench: Any) -> None:
