@@ -201,12 +201,18 @@ class DataGroupMember(RaftMember):
                 self._seal_wanted = True
 
     def _shorten_log(self) -> None:
-        """Forget what the files cover, but keep a part of it for followers that are a little behind."""
+        """Forget what the files cover, but keep a part of it for followers that are a little behind.
+
+        For one that is pulling a snapshot more is kept: without the log behind it, it would need the next snapshot.
+        """
         settings = self.context.settings
         covered = self.store.covered.index
         keep = settings.log_keep_entries // 2
         upto = min(covered, self.raft.log.last_index - keep)
         while_bytes = settings.log_keep_mb * MIB // 2
+        pulled = self._sender.oldest_under_way(self.group)
+        if pulled is not None:
+            upto, while_bytes = min(upto, pulled), settings.catch_up_keep_mb * MIB
         if self.raft.log.bytes_behind(max(upto, self.raft.log.snapshot.index)) > while_bytes:
             upto = covered
         if upto > self.raft.log.snapshot.index:

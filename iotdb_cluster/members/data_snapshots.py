@@ -76,6 +76,11 @@ class SnapshotSender:
         self._context = context
         self._offered = offered
         self._waiting: dict[GroupId, dict[Node, LogIndex]] = {}
+        self._under_way: dict[GroupId, list[LogIndex]] = {}
+
+    def oldest_under_way(self, group: GroupId) -> LogIndex | None:
+        """The index of the oldest snapshot that is being pulled: its follower needs the log from there."""
+        return min(self._under_way.get(group, ()), default=None)
 
     def send(self, member: Member, to: Node, at_least: LogIndex) -> None:
         """Send now, or as soon as the store covers `at_least`."""
@@ -93,8 +98,12 @@ class SnapshotSender:
         )
         request = structs.SendSnapshotRequest(snapshotBytes=encode_data_snapshot(image), header=_header(member))
 
+        under_way = self._under_way.setdefault(member.group, [])
+        under_way.append(snapshot.covered.index)
+
         def done(result: Any) -> None:
             self._offered.withdraw(offer)
+            self._context.runtime.call_soon(lambda: under_way.remove(snapshot.covered.index))
             ok = not isinstance(result, Exception)
             if not ok:
                 log.info("snapshot_not_taken", group=member.group, peer=str(to), reason=str(result))
