@@ -91,6 +91,16 @@ def test_the_raft_core_has_the_same_defaults():
     assert RaftSettings() == raft_settings(Settings())
 
 
+def test_every_setting_is_read_by_something():
+    core = {item.name for item in fields(RaftSettings)}
+    package = PROJECT / "iotdb_cluster"
+    sources = [path for path in package.rglob("*.py") if path.name != "settings.py"]
+    everything = "\n".join(path.read_text() for path in sources)
+    raft = "\n".join(path.read_text() for path in sources if path.parent.name == "raft")
+    for item in fields(Settings):
+        assert re.search(rf"settings\.{item.name}\b", raft if item.name in core else everything), item.name
+
+
 def test_a_setting_that_follows_another_one_is_resolved():
     settings = Settings(local_ip="node1.example", local_meta_port=7, connection_time_out_ms=5_000)
     assert ("node1.example", 5_000, "run/node-7") == (

@@ -133,6 +133,22 @@ def test_stopped_in_order_and_started_again_all_is_there(cluster_of, writers, tm
     check_all(cluster_of(3), rows)
 
 
+def test_a_node_that_was_away_for_long_comes_back_by_snapshot(cluster_of, writers):
+    cluster = cluster_of(3, log_keep_entries=50, log_keep_mb=1, segment_max_mb=1)
+    rows = writers(cluster, GROUPS[:3])
+    wait_for(all_written(rows, 5), "rows before the loss")
+    lost = cluster.nodes[2]
+    cluster.kill(lost)
+    wait_for(all_written(rows, 300), "more rows than the log keeps", 60)
+    cluster.start_node(lost)
+    cluster.wait_until_ready()
+    wait_for(all_written(rows, 20), "rows after its return")
+    for writer in rows:
+        writer.stop()
+    check_all(cluster, rows)
+    assert '"event": "snapshot_installed"' in (lost.folder / "log" / "node.log").read_text()
+
+
 def test_without_a_majority_nothing_is_acknowledged(cluster_of):
     cluster = cluster_of(3)
     with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
