@@ -36,10 +36,11 @@ def column_to_arrow(column: Column, data_type: DataType, *, binary: bool = False
     """A column as an Arrow array; TEXT as string, or as binary. Raises `NotUtf8`."""
     validity = None if column.valid is None else _bits(column.valid)
     if data_type is DataType.TEXT:
-        values = (
-            column.values if column.valid is None else [v if ok else b"" for v, ok in zip(*_lists(column), strict=True)]
-        )
-        return _text_array(values, validity, binary=binary)
+        texts = column.values
+        if column.valid is not None:
+            texts = texts.copy()
+            texts[~column.valid] = b""
+        return _text_array(texts, validity, binary=binary)
     data = _bits(column.values) if data_type is DataType.BOOLEAN else _buffer(column.values)
     return pa.Array.from_buffers(ARROW[data_type], len(column.values), [validity, data])
 
@@ -77,11 +78,6 @@ def column_from_arrow(chunked: Any, data_type: DataType | None) -> Column:
         return Column(_unpacked(buffers[1], rows, offset), valid)
     dtype = TIME if data_type is None else NATIVE[data_type]
     return Column(np.frombuffer(buffers[1], dtype, count=rows, offset=offset * dtype.itemsize), valid)
-
-
-def _lists(column: Column) -> tuple[list[bytes], list[bool]]:
-    assert column.valid is not None
-    return column.values.tolist(), column.valid.tolist()
 
 
 def _text_array(values: Sequence[bytes] | Values, validity: Any, *, binary: bool) -> Any:

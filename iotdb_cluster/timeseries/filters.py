@@ -220,8 +220,7 @@ def _as_double(op: CompareOp, constant: int) -> tuple[CompareOp, float | None]:
 
 def _in_windows(windows: GroupByWindows, times: NDArray[np.int64]) -> Mask:
     inside: Mask = (times >= np.int64(windows.start_time)) & (times <= np.int64(windows.end_time))
-    # The distance of two i64 fits u64 where it is not negative, however far they are apart.
-    with np.errstate(over="ignore"):
-        distance = times.view(np.uint64) - np.int64(windows.start_time).view(np.uint64)
+    # The distance of two i64 wraps around into the u64 that it is, where it is not negative.
+    distance = (times - np.int64(windows.start_time)).view(np.uint64)
     inside &= distance % np.uint64(windows.sliding_step) < np.uint64(windows.unit)
     return inside

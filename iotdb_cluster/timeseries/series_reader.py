@@ -90,10 +90,10 @@ class SeriesReader:
 
 
 def _fitting(points: Points, most: int, room: int) -> tuple[int, int]:
-    """How many of the points make a batch of at most so many and, but for the first one, so many bytes; their bytes."""
+    """How many points fit, and the bytes of their texts; the first one always does, numbers take no room."""
     count = min(len(points), most)
     if points.values.dtype != object:
-        return count, count * points.values.itemsize
+        return count, 0
     ends = np.cumsum(np.fromiter(map(len, points.values[:count]), dtype=np.int64, count=count))
     fitting = max(1, int(np.searchsorted(ends, room, "right")))
     return fitting, int(ends[fitting - 1])
