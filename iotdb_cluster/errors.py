@@ -99,6 +99,41 @@ class ValueRefused(RequestError):
     """A value that does not convert to the type of its series."""
 
 
+class SqlError(RequestError):
+    """A statement that is refused before it runs, with its place: line and column from 1, token, what was expected.
+
+    The code is 401, or what the interface page says (500 for DISABLE ALIGN with functions). At the end of the text
+    `token` is empty.
+    """
+
+    code = StatusCode.SQL_PARSE_ERROR
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        line: int,
+        column: int,
+        token: str = "",
+        expected: tuple[str, ...] = (),
+        code: StatusCode | None = None,
+    ) -> None:
+        super().__init__(f"line {line}, column {column}: {problem}", code=code)
+        self.line = line
+        self.column = column
+        self.token = token
+        self.expected = expected
+
+
+class SqlTreeRefused(SqlError):
+    """A statement that parses but has a bad literal, a bad DELETE condition, or an encoding that does not suit.
+
+    `executeStatement` and `executeBatchStatement` answer 303 for it; the calls for queries and updates 401.
+    """
+
+    code = StatusCode.METADATA_ERROR
+
+
 class NotReady(RequestError):
     """This node does not know the partition table yet (it is blind) or has not heard of a leader since it started."""
 
