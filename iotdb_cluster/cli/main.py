@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from iotdb_cluster.cli.check import check_node
 from iotdb_cluster.cli.csv_file import CsvFile, parse_time, parse_types
 from iotdb_cluster.cli.local import run_local
 from iotdb_cluster.cli.people import import_csv, print_series
@@ -78,6 +79,19 @@ def status(
         print(json.dumps(cluster.as_json(), indent=2))
     else:
         show_status(cluster, Console())
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a node that does not run.")]) -> None:
+    """Say what is damaged in a node's folder; changes nothing. Exit status 1 when anything is."""
+    findings = check_node(folder)
+    for finding in findings:
+        kind = "damaged" if finding.is_damage else "note"
+        print(f"{kind}: {finding.path or folder}, offset {finding.offset}: {finding.what}")
+    damaged = sum(finding.is_damage for finding in findings)
+    print(f"{folder}: {damaged} damaged" if damaged else f"{folder}: nothing is damaged")
+    if damaged:
+        raise typer.Exit(1)
 
 
 @app.command("import")

@@ -69,7 +69,7 @@ def test_a_node_ends_within_five_seconds_when_told(cluster_of, stop_signal):
     assert not (node.folder / "node.pid").exists()
 
 
-def test_a_damaged_log_stops_the_start_with_file_and_offset(cluster_of):
+def test_a_damaged_log_stops_the_start_with_file_and_offset(cluster_of, run_command):
     cluster = cluster_of(1)
     node = cluster.nodes[0]
     cluster.stop()
@@ -82,6 +82,22 @@ def test_a_damaged_log_stops_the_start_with_file_and_offset(cluster_of):
     line = refusal(start(node.folder / "conf"))
     assert segment.name in line
     assert "offset" in line
+    # The way out that the message names says the same.
+    done = run_command("check", str(node.folder))
+    assert 1 == done.returncode
+    assert f"damaged: raft/{segment.name}, offset " in done.stdout
+
+
+def test_a_folder_in_order_is_said_to_be(cluster_of, run_command, tmp_path):
+    cluster = cluster_of(1)
+    node = cluster.nodes[0]
+    done = run_command("check", str(node.folder))
+    assert (1, True) == (done.returncode, "the node runs; stop it first" in done.stderr)
+    cluster.stop()
+    done = run_command("check", str(node.folder))
+    assert (0, f"{node.folder}: nothing is damaged\n") == (done.returncode, done.stdout)
+    done = run_command("check", str(tmp_path))
+    assert (1, True) == (done.returncode, "is not the folder of a node" in done.stderr)
 
 
 def test_the_log_goes_to_the_nodes_folder(cluster_of):
