@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from iotdb_cluster.errors import MalformedInput, PathNotFound, RequestError, StatusCode
+from iotdb_cluster.errors import MalformedInput, NoLeader, OutcomeUnknown, PathNotFound, RequestError, StatusCode
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.node_view import NodeView
@@ -194,15 +194,9 @@ class ClientService:
         """Delete points with time <= timestamp; patterns that match nothing beside others that do are ignored."""
 
         async def work() -> None:
-            missed: list[PathNotFound] = []
             for path in request.paths:
                 paths.check_pattern(path)
-                try:
-                    await self._execute(PlanKind.DELETE, path, encode_plan(DeletePlan(request.timestamp, path)))
-                except PathNotFound as miss:
-                    missed.append(miss)
-            if missed and len(missed) == len(request.paths):
-                raise missed[0]
+            await self._delete_each(request.paths, request.timestamp)
 
         return await self._answered(request.sessionId, work)
 
@@ -236,6 +230,24 @@ class ClientService:
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._node.context.clock, self._node.context.settings.write_deadline_ms)
+
+    async def _delete_each(self, patterns: Sequence[str], time: int) -> None:
+        deadline = self._deadline()
+        missed: list[PathNotFound] = []
+        for done, pattern in enumerate(patterns):
+            try:
+                await self._node.router.execute(
+                    PlanKind.DELETE, pattern, encode_plan(DeletePlan(time, pattern)), deadline
+                )
+            except PathNotFound as miss:
+                missed.append(miss)
+            except NoLeader as refusal:
+                if done > len(missed):
+                    # Said to be without effect, it would be repeated as a whole, over what was written since.
+                    raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
+                raise
+        if missed and len(missed) == len(patterns):
+            raise missed[0]
 
     async def _insert_rows(self, request: Any) -> Sequence[Outcome]:
         devices, times = request.deviceIds, request.timestamps

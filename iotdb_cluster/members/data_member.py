@@ -13,6 +13,7 @@ from iotdb_cluster.errors import (
     PathNotFound,
     RequestError,
     StorageGroupUnknown,
+    ValueRefused,
 )
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
@@ -94,7 +95,7 @@ class DataGroupMember(RaftMember):
         """
         self._check_disk(plans)
         prepared = self._planner.prepare(plans)
-        if any(isinstance(position, StorageGroupUnknown | PathNotFound) for position in prepared.own):
+        if any(isinstance(position, StorageGroupUnknown | PathNotFound | ValueRefused) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
             await self._meta_catch_up(deadline)

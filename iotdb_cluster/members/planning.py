@@ -5,10 +5,11 @@ depends on the log alone.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from iotdb_cluster.errors import PathNotFound, RequestError, StorageGroupUnknown, Unsupported, ValueRefused
+from iotdb_cluster.timeseries.values import CONVERTERS, refused
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.entries import EntryKind, Payload
 from iotdb_cluster.types.plans import (
@@ -18,6 +19,7 @@ from iotdb_cluster.types.plans import (
     DeleteTimeseriesPlan,
     InsertPlan,
     Plan,
+    PlanKind,
     SetStorageGroupPlan,
     TabletPlan,
 )
@@ -34,8 +36,23 @@ DEFAULT_ENCODING = {
 }
 """Of a series that an insert creates (interface page "Inserting")."""
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_CHECKS: dict[PlanKind, Callable[[str], object]] = {
+    PlanKind.INSERT: paths.check_device,
+    PlanKind.BATCHINSERT: paths.check_device,
+    PlanKind.DELETE: paths.check_pattern,
+    PlanKind.SET_STORAGE_GROUP: paths.check_storage_group,
+    PlanKind.CREATE_TIMESERIES: paths.check_series,
+    PlanKind.DELETE_TIMESERIES: paths.check_pattern,
+    PlanKind.DELETE_STORAGE_GROUP: paths.check_storage_group,
+}
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_A_NUMBER = frozenset({"nan", "infinity", "+infinity", "-infinity"})
+
+
+def check_target(kind: PlanKind, path: str) -> None:
+    """Raise `PathIllegal` unless a plan of this kind can be about `path`; cheap, however long the path is."""
+    _CHECKS[kind](path)
 
 
 def inferred_type(text: str, measurement: str) -> DataType:
@@ -59,11 +76,17 @@ def inferred_type(text: str, measurement: str) -> DataType:
 
 @dataclass(slots=True)
 class Prepared:
-    """What is proposed for some plans. `own[i]` is the position of plan i's own payload, or why it was refused."""
+    """What is proposed for some plans. `own[i]` is the position of plan i's own payload, or why it was refused.
+
+    `created` and `opened` are the series and storage groups that payloads of this batch make: later plans of the batch
+    count on them.
+    """
 
     payloads: list[Payload] = field(default_factory=list)
     plans: list[object | None] = field(default_factory=list)
     own: list[int | RequestError] = field(default_factory=list)
+    created: dict[str, DataType] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
 
     def add(self, plan: Plan, data: bytes | None = None) -> int:
         """One more payload; its position."""
@@ -96,10 +119,8 @@ class Planner:
 
     def _before(self, plan: Plan, prepared: Prepared) -> None:
         match plan:
-            case InsertPlan():
-                self._before_insert(plan.device, plan.measurements, lambda i: _type_of_text(plan, i), prepared)
-            case TabletPlan():
-                self._before_insert(plan.device, plan.measurements, lambda i: plan.data_types[i], prepared)
+            case InsertPlan() | TabletPlan():
+                self._before_insert(plan, prepared)
             case CreateTimeseriesPlan():
                 paths.check_series(plan.path)
                 self._open_storage_group(plan.path, prepared)
@@ -110,41 +131,71 @@ class Planner:
             case SetStorageGroupPlan() | DeleteStorageGroupPlan():
                 raise Unsupported(f"{type(plan).__name__} goes to the meta group, not to a data group")
 
-    def _before_insert(
-        self,
-        device: str | None,
-        measurements: Sequence[str | None],
-        type_of: Callable[[int], DataType],
-        prepared: Prepared,
-    ) -> None:
+    def _before_insert(self, plan: InsertPlan | TabletPlan, prepared: Prepared) -> None:
+        """Create what is missing; nothing at all where the row would be refused afterwards."""
+        device = plan.device
         if not device:
             raise ValueRefused("an insert without a device")
         known = self.device_schema(device)
-        unknown = [i for i, name in enumerate(measurements) if name is not None and name not in known]
-        if not unknown:
+        if known and all(name in known for name in plan.measurements):
             return
-        if not self.auto_create:
-            raise PathNotFound(
-                f"{device}.{measurements[unknown[0]]} does not exist and enable_auto_create_schema is off"
-            )
+        paths.check_device(device)
+        missing: dict[str, DataType] = {}
+        for position, name in enumerate(plan.measurements):
+            if name is None:
+                raise ValueRefused(f"{device}: a measurement without a name")
+            path = paths.series_path(device, name)
+            if name in known:
+                data_type = known[name].data_type
+            elif path in prepared.created:
+                data_type = prepared.created[path]
+            elif path in missing:
+                data_type = missing[path]
+            elif self.auto_create:
+                paths.check_series(path)
+                data_type = missing[path] = _type_of(plan, position, name)
+            else:
+                raise PathNotFound(f"{path} does not exist and enable_auto_create_schema is off")
+            _check_value(plan, position, name, data_type)
         self._open_storage_group(device, prepared)
-        for i in unknown:
-            path = f"{device}.{measurements[i]}"
-            paths.check_series(path)
-            data_type = type_of(i)
+        for path, data_type in missing.items():
             prepared.add(CreateTimeseriesPlan(path, data_type, DEFAULT_ENCODING[data_type], Compression.SNAPPY))
+        prepared.created.update(missing)
 
     def _open_storage_group(self, path: str, prepared: Prepared) -> None:
         storage_group = self.storage_group_of(path)
         if storage_group is None:
             raise StorageGroupUnknown(f"no storage group is a prefix of {path}: create it first")
-        if not self.holds_storage_group(storage_group):
+        if storage_group not in prepared.opened and not self.holds_storage_group(storage_group):
+            prepared.opened.add(storage_group)
             prepared.add(SetStorageGroupPlan(storage_group))
 
 
-def _type_of_text(plan: InsertPlan, position: int) -> DataType:
-    measurement = plan.measurements[position]
-    value = plan.values[position] if position < len(plan.values) else None
-    if value is None:
-        raise ValueRefused(f"no value for {measurement}, which does not exist yet")
-    return inferred_type(value, str(measurement))
+def _type_of(plan: InsertPlan | TabletPlan, position: int, name: str) -> DataType:
+    """The type that a new series gets."""
+    if isinstance(plan, TabletPlan):
+        return plan.data_types[position]
+    return inferred_type(_text(plan, position, name), name)
+
+
+def _check_value(plan: InsertPlan | TabletPlan, position: int, name: str, data_type: DataType) -> None:
+    """Raise `ValueRefused` where the series' type is not the value's."""
+    if isinstance(plan, TabletPlan):
+        given = plan.data_types[position]
+        if given != data_type:
+            raise ValueRefused(f"{plan.device}.{name} is {data_type.name}, the tablet has {given.name} values")
+        return
+    text = _text(plan, position, name)
+    try:
+        CONVERTERS[data_type](text)
+    except ValueError as error:
+        raise refused(text, data_type, name) from error
+
+
+def _text(plan: InsertPlan, position: int, name: str) -> str:
+    if len(plan.values) != len(plan.measurements):
+        raise ValueRefused(f"{plan.device}: {len(plan.measurements)} measurements, but {len(plan.values)} values")
+    text = plan.values[position]
+    if text is None:
+        raise ValueRefused(f"{name}: no value")
+    return text

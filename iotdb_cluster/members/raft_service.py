@@ -9,6 +9,7 @@ from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.planning import check_target
 from iotdb_cluster.members.runtime import unknown_group
 from iotdb_cluster.members.status import status, status_of, status_of_error
 from iotdb_cluster.members.transport import Port
@@ -131,6 +132,7 @@ class RaftService:
         """Any plan on either port finds its group, a wrong header included."""
         try:
             kind, path = target_of(request.planBytes)
+            check_target(kind, path)
             await self._node.router.execute(kind, path, request.planBytes, self._write_deadline())
         except RequestError as error:
             return status_of_error(error)

@@ -79,7 +79,9 @@ class Router:
         if kind in _PATTERN_KINDS:
             await self._everywhere(path, plan, deadline)
             return
-        group = await self.group_of_path(path, deadline, create=True)
+        # An insert may make what it needs; CREATE TIMESERIES is a matter of schema, which needs its storage group.
+        auto_create = self._context.settings.enable_auto_create_schema
+        group = await self.group_of_path(path, deadline, create=auto_create or kind != PlanKind.CREATE_TIMESERIES)
         await self._one(group, plan, deadline)
 
     async def set_storage_group(self, path: str, deadline: Deadline) -> None:
