@@ -45,15 +45,6 @@ def column_to_arrow(column: Column, data_type: DataType, *, binary: bool = False
     return pa.Array.from_buffers(ARROW[data_type], len(column.values), [validity, data])
 
 
-def nulls(rows: int, data_type: DataType, *, binary: bool = False) -> Any:
-    """An Arrow array without values."""
-    valid = np.zeros(rows, dtype=np.bool_)
-    values = np.zeros(rows, dtype=NATIVE[data_type])
-    if data_type is DataType.TEXT:
-        values[:] = b""
-    return column_to_arrow(Column(values, valid), data_type, binary=binary)
-
-
 def times_to_arrow(times: Times) -> Any:
     """Times as an Arrow array of milliseconds."""
     return pa.Array.from_buffers(TIME_TYPE, len(times), [None, _buffer(times)])

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from iotdb_cluster.timeseries.values import TIME, Times, Values
+from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Values
+from iotdb_cluster.types.schema import DataType
 
 Mask = NDArray[np.bool_]
 
@@ -79,6 +80,21 @@ class Frame:
         return Frame(self.times[keep], {name: column.where(keep) for name, column in self.columns.items()})
 
 
+def stacked(columns: Sequence[tuple[int, Column | None]], data_type: DataType) -> Column:
+    """Columns one below the other, each with its number of rows; None has no value in any."""
+    empty = b"" if data_type is DataType.TEXT else 0
+    dtype = NATIVE[data_type]
+    values = [np.full(rows, empty, dtype) if column is None else column.values for rows, column in columns]
+    valid: Mask | None = None
+    if any(column is None or column.valid is not None for _, column in columns):
+        masks = [
+            np.full(rows, column is not None) if column is None or column.valid is None else column.valid
+            for rows, column in columns
+        ]
+        valid = np.concatenate(masks)
+    return Column(values[0] if len(values) == 1 else np.concatenate(values), valid)
+
+
 def is_ascending(times: Times) -> bool:
     """True when the times are strictly ascending."""
     return len(times) < 2 or bool((times[1:] > times[:-1]).all())
@@ -121,7 +137,13 @@ def aligned(series: Mapping[str, Points]) -> Frame:
     if not filled:
         return Frame(np.empty(0, TIME))
     times = _union([points.times for points in filled.values()])
-    return Frame(times, {name: _spread(points, times) for name, points in filled.items()})
+    return Frame(
+        times,
+        {
+            name: Column(points.values) if points.times is times else _spread(points, times)
+            for name, points in filled.items()
+        },
+    )
 
 
 def merged_frames(frames: Iterable[Frame]) -> Frame:
@@ -141,7 +163,7 @@ def merged_frames(frames: Iterable[Frame]) -> Frame:
 def _union(all_times: list[Times]) -> Times:
     distinct = list({id(times): times for times in all_times}.values())
     first = distinct[0]
-    if all(len(times) == len(first) and bool((times == first).all()) for times in distinct[1:]):
+    if len(distinct) == 1 or all(len(times) == len(first) and bool((times == first).all()) for times in distinct[1:]):
         return first
     return np.unique(np.concatenate(distinct))
 

@@ -84,7 +84,7 @@ class GroupToSeal:
     path: str
     devices: Mapping[str, DeviceSeries]
     files: tuple[SealedFile, ...]
-    memory: Mapping[str, DeviceMemory]
+    memory: dict[str, DeviceMemory]
 
 
 @dataclass(slots=True)
@@ -97,6 +97,12 @@ class Sealing:
     clean: int
     written: dict[str, list[Indexed]] = field(default_factory=dict)
     manifest: Manifest | None = None
+
+    def forget_memory(self) -> None:
+        """Free what was sealed, device by device: all at once would hold up every other thread for long."""
+        for group in self.groups:
+            while group.memory:
+                group.memory.popitem()
 
 
 class SealJob(Job):

@@ -153,7 +153,7 @@ class DeviceMemory:
         rows, self.rows = self.rows, []
         before = sum(_ROW_BYTES + _VALUE_BYTES * len(values) for _, _, values in rows)
         after = 0
-        for _, shape, _ in rows:
+        for shape in _shapes(rows):
             for measurement, data_type in zip(shape.measurements, shape.data_types, strict=True):
                 self.types.setdefault(measurement, data_type)
         counted: set[int] = set()
@@ -190,13 +190,13 @@ class DeviceMemory:
 
     def measurements(self) -> set[str]:
         """Those that something was written to."""
-        return {name for _, shape, _ in self.rows for name in shape.measurements} | set(self.series)
+        return {name for shape in _shapes(self.rows) for name in shape.measurements} | set(self.series)
 
     def frame(self) -> Frame:
         """All rows, for sealing; the device is not written to any more."""
         memo: Memo = {}
         types = dict(self.types)
-        for _, shape, _ in self.rows:
+        for shape in _shapes(self.rows):
             types.update(zip(shape.measurements, shape.data_types, strict=True))
         pending = chunks_of(self.rows)
         series: dict[str, Points] = {}
@@ -208,12 +208,17 @@ class DeviceMemory:
         return aligned(series)
 
 
+def _shapes(rows: Sequence[Row]) -> list[RowShape]:
+    """The different shapes of rows, in the order in which they first came."""
+    return list({id(row[1]): row[1] for row in rows}.values())
+
+
 def chunks_of(rows: Sequence[Row], only: str | None = None) -> dict[str, Chunk]:
     """Rows as one chunk a measurement, in order; series with values in all rows share their times."""
     if not rows:
         return {}
     shape = rows[0][1]
-    if all(row[1] is shape for row in rows) and len(set(shape.measurements)) == len(shape.measurements):
+    if len(_shapes(rows)) == 1 and len(set(shape.measurements)) == len(shape.measurements):
         times = np.array([row[0] for row in rows], dtype=TIME)
         chosen = [at for at, name in enumerate(shape.measurements) if only in (None, name)]
         return {

@@ -13,10 +13,9 @@ from iotdb_cluster.timeseries.arrow_arrays import (
     NotUtf8,
     column_to_arrow,
     devices_to_arrow,
-    nulls,
     times_to_arrow,
 )
-from iotdb_cluster.timeseries.frames import Frame
+from iotdb_cluster.timeseries.frames import Frame, stacked
 from iotdb_cluster.timeseries.manifest import CHECK_BLOCK_BYTES, SealedFile
 from iotdb_cluster.timeseries.parquet_schema import (
     FileIndex,
@@ -221,19 +220,11 @@ class _Writer:
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _array(self, measurement: str, data_type: DataType, frames: list[Frame]) -> Any:
-        binary = measurement in self._binary
-        pieces = []
-        for frame in frames:
-            column = frame.columns.get(measurement)
-            try:
-                pieces.append(
-                    nulls(len(frame), data_type, binary=binary)
-                    if column is None
-                    else column_to_arrow(column, data_type, binary=binary)
-                )
-            except NotUtf8:
-                raise _BinaryNeeded(measurement) from None
-        return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
+        columns = [(len(frame), frame.columns.get(measurement)) for frame in frames]
+        try:
+            return column_to_arrow(stacked(columns, data_type), data_type, binary=measurement in self._binary)
+        except NotUtf8:
+            raise _BinaryNeeded(measurement) from None
 
     def _drain(self) -> None:
         data = self._sink.taken()

@@ -176,6 +176,7 @@ class GroupStore:
             content.frozen_bytes = 0
             self._keep_needed_deletions(sealing.manifest)
         self._adopt(sealing.manifest, {file.folder_path: (file, i) for w in written.values() for file, i in w})
+        self._submit(sealing.forget_memory)
 
     def begin_compaction(self) -> CompactionJob | None:
         """Begin to merge files or to drop deleted points, where it is worth it; None when there is nothing to do.
