@@ -264,7 +264,7 @@ class ClientService:
         for row, device in enumerate(devices):
             try:
                 plan = encode_plan(_row(device, times[row], names[row], values[row]))
-                group = await self._node.router.group_of_path(device, deadline, create=True)
+                group = await self._node.router.group_of_path(device, deadline, made_for=plan)
                 by_group.setdefault(group, []).append((row, plan))
             except RequestError as refusal:
                 outcomes[row] = refusal

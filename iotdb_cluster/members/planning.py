@@ -140,6 +140,8 @@ class Planner:
         if known and all(name in known for name in plan.measurements):
             return
         paths.check_device(device)
+        if not plan.measurements:
+            raise ValueRefused(f"{device}: the row has no measurements")
         missing: dict[str, DataType] = {}
         for position, name in enumerate(plan.measurements):
             if name is None:
@@ -169,6 +171,20 @@ class Planner:
         if storage_group not in prepared.opened and not self.holds_storage_group(storage_group):
             prepared.opened.add(storage_group)
             prepared.add(SetStorageGroupPlan(storage_group))
+
+
+def check_first(data: bytes) -> None:
+    """Raise what a plan would be refused with as the first one of its storage group, before that is made for it."""
+    nothing_there = Planner(
+        device_schema=lambda _: {},
+        holds_storage_group=lambda _: True,
+        matches=lambda _: False,
+        storage_group_of=lambda path: path,
+        auto_create=True,
+    )
+    (own,) = nothing_there.prepare((data,)).own
+    if isinstance(own, RequestError):
+        raise own
 
 
 def _type_of(plan: InsertPlan | TabletPlan, position: int, name: str) -> DataType:

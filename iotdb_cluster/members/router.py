@@ -30,6 +30,7 @@ from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_of, node_struct
 from iotdb_cluster.members.meta_state import MetaState
 from iotdb_cluster.members.pending import pause
+from iotdb_cluster.members.planning import check_first
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader, Outcome
 from iotdb_cluster.partition.slots import slot_of
@@ -80,22 +81,26 @@ class Router:
             await self._everywhere(path, plan, deadline)
             return
         # An insert may make what it needs; CREATE TIMESERIES is a matter of schema, which needs its storage group.
-        auto_create = self._context.settings.enable_auto_create_schema
-        group = await self.group_of_path(path, deadline, create=auto_create or kind != PlanKind.CREATE_TIMESERIES)
+        may_make = kind != PlanKind.CREATE_TIMESERIES or self._context.settings.enable_auto_create_schema
+        group = await self.group_of_path(path, deadline, made_for=plan if may_make else None)
         await self._one(group, plan, deadline)
 
     async def set_storage_group(self, path: str, deadline: Deadline) -> None:
         """Make a storage group; done already is done."""
         await self._one(META_GROUP, encode_plan(SetStorageGroupPlan(path)), deadline)
 
-    async def group_of_path(self, path: str, deadline: Deadline, *, create: bool) -> GroupId:
-        """The data group that owns the storage group of `path`; with `create`, a missing one is made at level 2."""
+    async def group_of_path(self, path: str, deadline: Deadline, *, made_for: bytes | None) -> GroupId:
+        """The data group that owns the storage group of `path`.
+
+        A missing storage group is made at level 2 for the plan `made_for`, unless that would be refused there; without
+        one, `StorageGroupUnknown` is raised.
+        """
         state = self.ready_state()
         storage_group = state.storage_group_of(path)
         if storage_group is None:
-            if not create:
+            if made_for is None:
                 raise StorageGroupUnknown(f"no storage group is a prefix of {path}")
-            storage_group = await self._create_storage_group(path, deadline)
+            storage_group = await self._create_storage_group(path, made_for, deadline)
         return self.group_of_storage_group(storage_group)
 
     def group_of_storage_group(self, storage_group: str) -> GroupId:
@@ -111,12 +116,13 @@ class Router:
             raise NotReady("this node does not know the partition table yet; ask again, or ask another node")
         return state
 
-    async def _create_storage_group(self, path: str, deadline: Deadline) -> str:
+    async def _create_storage_group(self, path: str, plan: bytes, deadline: Deadline) -> str:
         if not self._context.settings.enable_auto_create_schema:
             raise PathNotFound(f"{path} does not exist and enable_auto_create_schema is off")
         nodes = paths.nodes_of(path)
         if len(nodes) < 2:
             raise PathIllegal(f"{path} has no node below root to make a storage group of")
+        check_first(plan)
         storage_group = ".".join(nodes[:2])
         await self.set_storage_group(storage_group, deadline)
         return storage_group
