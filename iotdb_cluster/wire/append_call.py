@@ -22,16 +22,13 @@ _END = bytes((STOP, STOP))
 _write_node = BinaryWriters().writer(STRUCTS["Node"])
 
 
-class EncodedArguments:
-    """Arguments in the strict binary protocol, as parts of a message; `Codec.encode_call` takes them as they are.
+class EncodedArguments(tuple[bytes, ...]):
+    """Arguments as parts of a message in the strict binary protocol, which `Codec.encode_call` takes as they are.
 
-    They name no call and no receiver, so the same ones may be sent to several.
+    A tuple, so that they go wherever arguments go. They name no call and no receiver: the same may be sent to several.
     """
 
-    __slots__ = ("parts",)
-
-    def __init__(self, parts: list[bytes]) -> None:
-        self.parts = parts
+    __slots__ = ()
 
 
 def append_arguments(term: int, prev: EntryId, entries: Iterable[Entry], header: Any) -> EncodedArguments:

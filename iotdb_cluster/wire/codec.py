@@ -180,7 +180,7 @@ class Codec:
         self,
         service: str,
         method: str,
-        args: Sequence[Any] | EncodedArguments,
+        args: Sequence[Any],
         *,
         seqid: int,
         protocol: Protocol = Protocol.BINARY,
@@ -191,9 +191,9 @@ class Codec:
         parts = [dialect.write_head(_CALL, name, seqid)]
         if isinstance(args, EncodedArguments):
             if protocol is Protocol.BINARY:
-                return b"".join(parts + args.parts)
+                return b"".join((*parts, *args))
             read_args = self._dialects[Protocol.BINARY].methods[service][name].read_args
-            args, _ = read_args(b"".join(args.parts), 0, Budget(self.limits.elements))
+            args, _ = read_args(b"".join(args), 0, Budget(self.limits.elements))
         dialect.methods[service][name].write_args(args, parts.append)
         return b"".join(parts)
 

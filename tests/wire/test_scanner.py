@@ -90,6 +90,7 @@ def test_a_long_message_in_small_pieces_costs_one_walk(protocol: Protocol) -> No
             message("m", field(LIST, 1, bytes((STRUCT,)) + i32(900) + STOP * 900), *[field(STRUCT, 2, STOP)] * 101),
             "more el",
         ),
+        (message("m", *[field(LIST, 1, b"\x03" + i32(600) + bytes(600))] * 2), "more elements"),
         (b"\x82\x21" + b"\xff" * 9, "more than 32 bits"),
         (b"\x82\x21\x00\x01m\x18\xff\xff\xff\xff\x0f", "above the limit"),
     ],
