@@ -21,7 +21,8 @@ from iotdb_cluster.raft.messages import (
     VoteRequest,
 )
 from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, Node, NodeId
-from iotdb_cluster.wire.entries import decode_chain, encode_entry
+from iotdb_cluster.wire.append_call import append_arguments
+from iotdb_cluster.wire.entries import decode_chain
 
 _REFUSALS = frozenset(verdict for verdict in Verdict if verdict < 0)
 
@@ -56,7 +57,7 @@ def invocation(message: Message, me: Node, header: Node | None) -> Invocation:
     head = None if header is None else node_struct(header)
     match message:
         case AppendRequest():
-            return "appendEntries", (_append_struct(message, head),)
+            return "appendEntries", append_arguments(message.term, message.prev, message.entries, head)
         case Heartbeat():
             request = structs.HeartBeatRequest(
                 term=message.term,
@@ -84,15 +85,6 @@ def answer(message: Message, result: Any) -> Answer:
         raise MalformedInput(f"a vote or append was answered by {result!r}")
     verdict, term = _verdict(result, message.term)
     return AppendAnswer(verdict, term) if isinstance(message, AppendRequest) else VoteAnswer(verdict, term)
-
-
-def _append_struct(message: AppendRequest, head: Any) -> Any:
-    prev = message.prev
-    encoded: list[bytes] = []
-    for entry in message.entries:
-        encoded.append(encode_entry(entry, prev))
-        prev = entry.id
-    return structs.AppendEntriesRequest(term=message.term, entries=encoded, header=head)
 
 
 def _election_struct(message: VoteRequest, me: Node, head: Any) -> Any:
