@@ -179,6 +179,13 @@ class Content:
             self.pins.update(view.pinned)
             return view
 
+    def unpin(self, paths: list[str]) -> None:
+        """Give the files of a view back; under the lock."""
+        self.pins.subtract(paths)
+        for path in paths:
+            if self.pins[path] <= 0:
+                del self.pins[path]
+
     def matching(self, pattern: Pattern) -> list[Series]:
         """The series that match, in no promised order. Any thread; the lock is held for moments only."""
         with self.lock:

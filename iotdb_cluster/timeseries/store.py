@@ -1,6 +1,8 @@
 """One data group's points and series: applies the group's log, answers reads, keeps itself on disk."""
 
 import hashlib
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -57,6 +59,8 @@ class GroupStore:
         self._job: Job | None = None
         self._close_asked = False
         self._unneeded: set[str] = set()
+        self._forgotten: deque[list[str]] = deque()
+        """Files of readers that ended without being closed."""
 
     @classmethod
     def open(cls, disk: Disk, folder: str, settings: StoreSettings, submit: Submit) -> "GroupStore":
@@ -231,6 +235,8 @@ class GroupStore:
 
     def _remove_unneeded(self) -> None:
         with self._content.lock:
+            while self._forgotten:
+                self._content.unpin(self._forgotten.popleft())
             free = sorted(path for path in self._unneeded if not self._content.pins[path])
             self._unneeded.difference_update(free)
         if free:
@@ -253,6 +259,10 @@ class GroupStore:
         """The storage groups of this data group, sorted."""
         with self._content.lock:
             return sorted(self._content.groups)
+
+    def has_storage_group(self, path: str) -> bool:
+        """True when this data group holds the storage group."""
+        return path in self._content.groups
 
     def series(self, pattern: str, *, in_creation_order: bool = False) -> list[TimeseriesSchema]:
         """The series that a path or pattern matches, by path or in the order in which they were created."""
@@ -293,7 +303,11 @@ class GroupStore:
         except BaseException:
             self._unpin(view.pinned)
             raise
-        reader.when_closed(lambda: self._unpin(view.pinned))
+        # A reader that is forgotten without being closed must not keep files for ever. It may end within a collection
+        # of garbage, in any thread and at any line, so it only leaves word.
+        forgotten = weakref.finalize(reader, self._forgotten.append, view.pinned)
+        forgotten.atexit = False
+        reader.when_closed(lambda: self._unpin(view.pinned) if forgotten.detach() else None)
         return reader
 
     def value_at(self, path: str, time: int) -> Value | None:
@@ -309,11 +323,7 @@ class GroupStore:
     def _unpin(self, paths: list[str]) -> None:
         """Let go of files that a view or a snapshot could open; what nobody needs any more is removed."""
         with self._content.lock:
-            pins = self._content.pins
-            pins.subtract(paths)
-            for path in paths:
-                if pins[path] <= 0:
-                    del pins[path]
+            self._content.unpin(paths)
             is_due = not self._unneeded.isdisjoint(paths)
         if is_due:
             self._remove_unneeded()

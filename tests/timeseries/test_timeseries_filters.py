@@ -53,7 +53,7 @@ def filters_for(data_type: DataType) -> st.SearchStrategy[Any]:
     return st.recursive(leaves, lambda f: st.builds(And, f, f) | st.builds(Or, f, f) | st.builds(Not, f), max_leaves=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), data_type=st.sampled_from(DataType))
 def test_vectors_agree_with_exact_arithmetic_point_by_point(data: st.DataObject, data_type: DataType) -> None:
     condition = data.draw(filters_for(data_type))

@@ -305,6 +305,20 @@ def test_a_file_that_a_reader_or_a_snapshot_may_open_stays_until_they_let_go(ben
     assert 2 == len(bench.disk.files)
 
 
+def test_a_reader_that_is_forgotten_keeps_no_files(bench_over: Any) -> None:
+    bench = bench_over(compact_at_tiers=2)
+    bench.device("root.sg.d", s=I)
+    for time in range(2):
+        bench.write(tablet("root.sg.d", {"s": (I, [time])}, [time]))
+        bench.seal()
+    readers = [bench.store.open_series("root.sg.d.s") for _ in range(2)]
+    readers[0].next_batch(1)
+    readers[1].close()
+    readers.clear()
+    assert bench.compact()
+    assert 2 == len(bench.disk.files)
+
+
 def test_a_reader_keeps_the_state_in_which_it_was_opened(bench: Any) -> None:
     bench.device("root.sg.d", s=I)
     bench.write(tablet("root.sg.d", {"s": (I, list(range(300)))}, list(range(300))))
