@@ -243,6 +243,7 @@ class Content:
         if None in values:
             raise _first_refused(shape, values)
         try:
+            # There are as many values as converters and none is None: seen above, and too often here to ask again.
             row = tuple([convert(text) for convert, text in zip(shape.converters, values)])  # type: ignore[arg-type]  # noqa: B905
         except ValueError as error:
             raise _first_refused(shape, values) from error

@@ -15,7 +15,14 @@ from iotdb_cluster.timeseries.deletions import Deletion
 from iotdb_cluster.timeseries.schema_tree import Series
 from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.identity import BEFORE_FIRST, EntryId
-from iotdb_cluster.types.paths import check_series, check_storage_group, series_path, split_series
+from iotdb_cluster.types.paths import (
+    check_pattern,
+    check_series,
+    check_storage_group,
+    is_prefix,
+    series_path,
+    split_series,
+)
 from iotdb_cluster.types.schema import Compression, DataType, Encoding, TimeseriesSchema
 
 MANIFEST_FILE = "manifest"
@@ -109,7 +116,7 @@ class Manifest:
             raise MalformedInput(f"offset {len(line) + 1}: the checksum or length is wrong")
         try:
             return _manifest(json.loads(body))
-        except (ValueError, KeyError, TypeError, IndexError, RequestError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError, RequestError) as error:
             raise MalformedInput(f"offset {len(line) + 1}: {error}") from error
 
     def _body(self) -> Iterator[str]:
@@ -168,11 +175,14 @@ def _group_json(group: StorageGroupContent) -> dict[str, Any]:
 def _manifest(found: dict[str, Any]) -> Manifest:
     term, index = found["covered"]
     numbers = [_number(number) for number in found["next"]]
+    groups = tuple(_group(group) for group in found["storage_groups"])
+    if [group.path for group in groups] != sorted({group.path for group in groups}):
+        raise ValueError("storage groups that are not in ascending order")
     return Manifest(
         covered=EntryId(_number(term), _number(index)),
         context=base64.b64decode(found["context"], validate=True),
-        storage_groups=tuple(_group(group) for group in found["storage_groups"]),
-        deletions=tuple(Deletion(_number(n), _text(path), _number(until)) for n, path, until in found["deletions"]),
+        storage_groups=groups,
+        deletions=tuple(_deletion(entry) for entry in found["deletions"]),
         next_file=numbers[0],
         next_version=numbers[1],
         next_deletion=numbers[2],
@@ -183,6 +193,8 @@ def _manifest(found: dict[str, Any]) -> Manifest:
 def _group(found: dict[str, Any]) -> StorageGroupContent:
     path = _text(found["path"])
     check_storage_group(path)
+    if not all(is_prefix(path, device) for device in found["devices"]):
+        raise ValueError(f"a device that does not lie in {path}")
     series = tuple(_series(device, entry) for device, entries in found["devices"].items() for entry in entries)
     return StorageGroupContent(path, series, tuple(_file(path, entry) for entry in found["files"]))
 
@@ -199,6 +211,12 @@ def _series(device: str, entry: list[Any]) -> Series:
         tuple((_text(key), _text(value)) for key, value in props[0]) if props else (),
     )
     return Series(schema, _number(created))
+
+
+def _deletion(entry: list[Any]) -> Deletion:
+    number, path, until = entry
+    check_pattern(_text(path))
+    return Deletion(_number(number), path, _number(until))
 
 
 def _file(group: str, entry: list[Any]) -> SealedFile:

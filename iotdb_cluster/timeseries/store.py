@@ -1,17 +1,16 @@
 """One data group's points and series: applies the group's log, answers reads, keeps itself on disk."""
 
-import hashlib
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 
 from iotdb_cluster.errors import Busy, StorageGroupUnknown
 from iotdb_cluster.timeseries.compaction import Compacting, CompactionJob, choose, replaced
 from iotdb_cluster.timeseries.content import Content, Indexed, StorageGroup
+from iotdb_cluster.timeseries.content_hash import content_hash
 from iotdb_cluster.timeseries.deletions import DeletionList
 from iotdb_cluster.timeseries.filters import check_filter
 from iotdb_cluster.timeseries.jobs import GroupToSeal, Job, Sealing, SealJob, Workplace
@@ -30,8 +29,6 @@ from iotdb_cluster.types.schema import TimeseriesSchema
 
 STAGED_FOLDER = "staged"
 """Where files of other members are put before they are installed; no storage group has this name."""
-
-_HASHED_TOGETHER = 100_000
 
 Submit = Callable[[Callable[[], None]], None]
 
@@ -392,29 +389,7 @@ class GroupStore:
 
     def content_hash(self, storage_groups: Iterable[str] | None = None) -> str:
         """A hash over series and points, deletions carried out; equal for members that applied the same log."""
-        wanted = self.storage_groups() if storage_groups is None else sorted(storage_groups)
-        total = hashlib.sha256()
-        for group in wanted:
-            total.update(f"group {group}\n".encode())
-            for schema in self.series(group):
-                total.update(f"series {schema}\n".encode())
-                self._hash_points(schema, total)
-        return total.hexdigest()
-
-    def _hash_points(self, schema: TimeseriesSchema, total: "hashlib._Hash") -> None:
-        # Times and values apart, so that the borders of batches do not matter.
-        all_times, all_values = hashlib.sha256(), hashlib.sha256()
-        reader = self.open_series(schema.path)
-        while True:
-            times, values = reader.next_batch(_HASHED_TOGETHER)
-            if not len(times):
-                break
-            all_times.update(np.ascontiguousarray(times).data)
-            if values.dtype == object:
-                all_values.update(b"".join(len(value).to_bytes(4, "big") + value for value in values))
-            else:
-                all_values.update(np.ascontiguousarray(values).view(np.uint8).data)
-        total.update(all_times.digest() + all_values.digest())
+        return content_hash(self, self.storage_groups() if storage_groups is None else sorted(storage_groups))
 
     def _load(self, manifest: Manifest) -> None:
         """Make the content of a manifest the present one; every file is verified first."""

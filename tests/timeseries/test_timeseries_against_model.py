@@ -223,7 +223,7 @@ class World:
             assert named | {"data/7/manifest"} >= set(self.disk.files)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_store_holds_what_the_model_holds(seed: int) -> None:
     World(Random(seed)).run(steps=80)

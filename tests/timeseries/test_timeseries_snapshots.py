@@ -151,14 +151,23 @@ def test_dropping_a_store_removes_its_folder(source: Any) -> None:
     assert {"data/8/manifest"} == set(source.disk.files)
 
 
+FIXED = b'"covered": [1, 2], "context": "", "next": [1, 1, 1, 1]'
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"",
         b"{}",
         b"[]",
+        b"[" * 100_000,
         b'{"covered": [1, 2]}',
-        b'{"covered": ["a", 2], "next": [1,1,1,1], "context": "", "storage_groups": [], "deletions": []}',
+        b'{"covered": ["a", 2], "context": "", "next": [1, 1, 1, 1], "storage_groups": [], "deletions": []}',
+        b"{" + FIXED + b', "storage_groups": [], "deletions": [[1, "no.path", 5]]}',
+        b"{" + FIXED + b', "deletions": [], "storage_groups": [{"path": "root", "devices": {}, "files": []}]}',
+        b"{"
+        + FIXED
+        + b', "deletions": [], "storage_groups": [{"path": "root.a", "devices": {"root.b": []}, "files": []}]}',
     ],
 )
 def test_a_snapshot_that_is_none_is_refused(body: bytes) -> None:
