@@ -8,13 +8,17 @@ from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.node_view import NodeView
-from iotdb_cluster.members.raft_service import RaftService
+from iotdb_cluster.members.raft_service import PeerConnection, RaftService
+from iotdb_cluster.members.readers import OpenReader
 from iotdb_cluster.members.transport import Port
+from iotdb_cluster.members.waiting import NotLeader
+from iotdb_cluster.partition.slots import SLOT_COUNT
+from iotdb_cluster.settings import MIB
+from iotdb_cluster.timeseries.series_reader import SeriesReader
 from iotdb_cluster.types import paths
-from iotdb_cluster.types.filters import Filter
-from iotdb_cluster.types.identity import NodeId
-from iotdb_cluster.types.schema import DataType
-from iotdb_cluster.wire.batches import encode_batch
+from iotdb_cluster.types.identity import GroupId, NodeId
+from iotdb_cluster.types.schema import DataType, TimeseriesSchema
+from iotdb_cluster.wire.batches import NO_MORE, encode_batch
 from iotdb_cluster.wire.filters import decode_filter
 from iotdb_cluster.wire.scalars import encode_value
 
@@ -28,85 +32,128 @@ class DataService(RaftService):
     async def query_single_series(self, request: Any, connection: object) -> int:
         """Open a reader on this node, level with the leader; its id."""
         condition = None if request.filterBytes is None else decode_filter(request.filterBytes)
-        return await self._open(request, condition)
+        member, data_type = await self._series(request)
+        # A series that does not exist has a reader, too: reading it gives nothing (interface page).
+        source = member.store.open_series(request.path, condition)
+        return self._open(request, member, data_type, source)
 
     async def query_single_series_by_timestamp(self, request: Any, connection: object) -> int:
         """Open a reader for single values; a filter is ignored, as in the original."""
-        return await self._open(request, None)
+        member, data_type = await self._series(request)
+        return self._open(request, member, data_type, None)
 
     def fetch_single_series(self, header: Any, reader_id: int, connection: object) -> bytes:
-        """The next batch of a reader; empty at its end, which also closes it."""
-        reader = self._node.readers.find(convert.group_of(header), reader_id)
-        with reader.lock:
-            times, values = reader.source.next_batch(self._node.context.settings.fetch_size)
+        """The next batch of a reader; empty at its end."""
+        reader = self._reader(header, reader_id, for_batches=True)
+        settings = self._node.context.settings
+        times, values = reader.next_batch(settings.fetch_size, settings.frame_max_mb * MIB // 2)
         if len(times) == 0:
-            return b""
+            self._node.readers.came_to_end(reader_id)
+            return NO_MORE
         return encode_batch(reader.data_type, times, values)
 
     def fetch_single_series_by_timestamp(
         self, header: Any, reader_id: int, timestamp: int, connection: object
     ) -> bytes:
         """The value at one time, in any order of times; empty when there is none."""
-        reader = self._node.readers.find(convert.group_of(header), reader_id)
-        value = self._data_member(header).store.value_at(reader.path, timestamp)
+        reader = self._reader(header, reader_id, for_batches=False)
+        store = self._member_here(header).store
+        self._check_type(store.find(reader.path), reader.data_type)
+        value = store.value_at(reader.path, timestamp)
         return b"" if value is None else encode_value(reader.data_type, value)
 
     def end_query(self, header: Any, requester: Any, query_id: int, connection: object) -> None:
         """Close all readers of a query; an unknown one is none."""
         self._node.readers.end_query(NodeId(requester.nodeIdentifier), query_id)
 
-    async def get_all_paths(self, header: Any, path: str, connection: object) -> Sequence[str]:
+    async def get_all_paths(self, header: Any, path: str, connection: PeerConnection) -> Sequence[str]:
         """Full paths of the group's series that match, sorted."""
         paths.check_pattern(path)
         member = self._data_member(header)
+        if member is None:
+            found: Sequence[str] = await self._elsewhere(header, "getAllPaths", (header, path), connection)
+            return found
         await member.catch_up(self._read_deadline())
-        return sorted(schema.path for schema in member.store.series(path))
+        return [schema.path for schema in member.store.series(path)]
 
-    async def pull_snapshot(self, request: Any, connection: object) -> Any:
+    async def pull_snapshot(self, request: Any, connection: PeerConnection) -> Any:
         """Files and series of the required slots, as the group's leader holds them."""
         member = self._data_member(request.header)
+        if member is None:
+            return await self._elsewhere(request.header, "pullSnapshot", (request,), connection)
         if member.leader != self._node.me.identifier:
-            return await self._pull_from_leader(member, request)
-        return structs.PullSnapshotResp(
-            snapshotBytes=await member.slots_snapshot(request.requiredSlots, self._read_deadline()) or None
-        )
+            return await self._pull_from_leader(member, request, connection)
+        slots = [slot for slot in sorted(set(request.requiredSlots)) if 0 <= slot < SLOT_COUNT]
+        found = await member.slots_snapshot(slots, self._read_deadline())
+        return structs.PullSnapshotResp(snapshotBytes=found or None)
 
-    async def _pull_from_leader(self, member: DataGroupMember, request: Any) -> Any:
+    async def _pull_from_leader(self, member: DataGroupMember, request: Any, connection: PeerConnection) -> Any:
         leader = None if member.leader is None else self._node.context.directory.find(member.leader)
-        if leader is None:
-            raise RequestError("the group has no leader at the moment: ask again")
+        if leader is None or connection.peer_identity is not None:
+            raise NotLeader("this member does not lead the group: ask again", member.leader)
         timeout_ms = self._node.context.settings.connection_time_out_ms
         return await self._node.context.transport.call(leader, Port.DATA, "pullSnapshot", (request,), timeout_ms)
 
-    async def _open(self, request: Any, condition: Filter | None) -> int:
+    # -- readers -----------------------------------------------------------------------------------------------------
+
+    async def _series(self, request: Any) -> tuple[DataGroupMember, DataType]:
+        """The member that holds the series of a request, level with its leader, and the series' type."""
         try:
             data_type = DataType(request.dataTypeOrdinal)
         except ValueError:
             raise MalformedInput(f"dataTypeOrdinal {request.dataTypeOrdinal} names no type") from None
         paths.check_series(request.path)
-        member = self._data_member(request.header)
+        member = self._member_here(request.header)
         await member.catch_up(self._read_deadline())
         schema = member.store.find(request.path)
-        if schema is not None and schema.data_type != data_type:
-            raise RequestError(f"{request.path} is {schema.data_type.name}, dataTypeOrdinal says {data_type.name}")
-        # A series that does not exist has a reader, too: reading it gives nothing (interface page).
-        source = member.store.open_series(request.path, condition)
-        requester = NodeId(request.requester.nodeIdentifier)
-        return self._node.readers.open(member.group, requester, request.queryId, request.path, data_type, source)
+        if schema is None:
+            self._check_group(request.path, member.group)
+        self._check_type(schema, data_type)
+        return member, data_type
 
-    def _data_member(self, header: Any) -> DataGroupMember:
-        """The member that a header names; where it is elsewhere, the error says where."""
-        group = convert.group_of(header)
-        member = self._node.data(group)
-        if member is not None:
-            return member
-        table = self._node.router.ready_state().table
-        if header is not None and table is not None and NodeId(group) in table.identifiers:
-            addresses = ", ".join(f"{node.ip}:{node.data_port}" for node in table.group_of(NodeId(group)))
+    def _open(self, request: Any, member: DataGroupMember, data_type: DataType, source: SeriesReader | None) -> int:
+        requester = NodeId(request.requester.nodeIdentifier)
+        reader = OpenReader(member.group, requester, request.queryId, request.path, data_type, source)
+        return self._node.readers.open(reader)
+
+    def _reader(self, header: Any, reader_id: int, *, for_batches: bool) -> OpenReader:
+        reader = self._node.readers.find(convert.group_of(header), reader_id)
+        if reader.is_for_batches != for_batches:
+            method = "querySingleSeries" if reader.is_for_batches else "querySingleSeriesByTimestamp"
+            raise RequestError(f"reader {reader_id} was opened by {method}")
+        return reader
+
+    @staticmethod
+    def _check_type(schema: TimeseriesSchema | None, data_type: DataType) -> None:
+        if schema is not None and schema.data_type != data_type:
+            raise RequestError(f"{schema.path} is {schema.data_type.name}, dataTypeOrdinal says {data_type.name}")
+
+    def _check_group(self, path: str, group: GroupId) -> None:
+        """A series that another group holds is an error here, never an empty answer (DESIGN 5.6)."""
+        storage_group = self._node.state.storage_group_of(path)
+        if storage_group is not None:
+            owner = self._node.router.group_of_storage_group(storage_group)
+            if owner != group:
+                raise UnknownGroup(f"{path} is not held by the data group of header {group} but by that of {owner}")
+
+    # -- who is addressed --------------------------------------------------------------------------------------------
+
+    def _data_member(self, header: Any) -> DataGroupMember | None:
+        """The member that a header names; None where it is elsewhere. Raises `UnknownGroup`."""
+        member = self._member(header)
+        assert member is None or isinstance(member, DataGroupMember), "the data port serves data groups alone"
+        return member
+
+    def _member_here(self, header: Any) -> DataGroupMember:
+        """As `_data_member`; where it is elsewhere, the error says where: readers live on one node."""
+        member = self._data_member(header)
+        if member is None:
+            group = convert.group_of(header)
+            addresses = ", ".join(f"{node.ip}:{node.data_port}" for node in self._members_of(group))
             raise UnknownGroup(
                 f"this node is no member of the data group of header {group}; its members are {addresses}"
             )
-        raise UnknownGroup(f"no data group has the header {group}")
+        return member
 
     def _read_deadline(self) -> Deadline:
         return Deadline.after(self._node.context.clock, self._node.context.settings.connection_time_out_ms)

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from iotdb_cluster.errors import MalformedInput, NotReady, PathIllegal, RequestError, UnknownGroup
+from iotdb_cluster.errors import (
+    MalformedInput,
+    NoLeader,
+    NotReady,
+    PathIllegal,
+    RequestError,
+    StatusCode,
+    UnknownGroup,
+)
 from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data_member import DataGroupMember
@@ -16,11 +24,15 @@ from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader
 from iotdb_cluster.raft.messages import HeartbeatAnswer, TimeoutNow, Verdict
 from iotdb_cluster.types import paths
-from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, NodeId
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, GroupId, Node, NodeId
 from iotdb_cluster.wire.plans import target_of
 from iotdb_cluster.wire.schemas import encode_schemas
 
 READ_FILE_MAX_BYTES = 4 * 1024 * 1024
+
+
+_ASK_ANOTHER = frozenset({StatusCode.NO_LEADER, StatusCode.TIME_OUT, StatusCode.PARTITION_NOT_READY})
+"""What a member says, or is said of it, after which another member may know more."""
 
 
 class PeerConnection(Protocol):
@@ -46,14 +58,49 @@ class RaftService:
             raise MalformedInput("a call on the data port must name the header of a data group")
         return self._node.data(convert.group_of(header))
 
-    def _member(self, header: Any) -> MetaGroupMember | DataGroupMember:
-        """The member for any other call; raises `UnknownGroup`, or `NotReady` while the node is blind."""
+    def _addressed(self, request: Any) -> Any:
+        """The request of a Raft call, without a header on the meta port."""
+        if self._port is Port.META:
+            request.header = None
+        return request
+
+    def _member(self, header: Any) -> MetaGroupMember | DataGroupMember | None:
+        """The member for any other call; None where it is known to be elsewhere.
+
+        Raises `UnknownGroup`, or `NotReady` while the node is blind.
+        """
         member = self._raft_member(header)
+        table = self._node.state.table
         if member is None:
-            if self._node.state.table is None:
-                raise NotReady("this node does not know the partition table yet")
-            raise unknown_group(convert.group_of(header))
+            if table is None:
+                raise NotReady("this node does not know the partition table yet: ask again, or ask another node")
+            if self._port is Port.META or NodeId(header.nodeIdentifier) not in table.identifiers:
+                raise unknown_group(convert.group_of(header))
         return member
+
+    def _members_of(self, group: GroupId) -> Sequence[Node]:
+        table = self._node.state.table
+        assert table is not None, "a group that is elsewhere is known from the table"
+        return table.group_of(NodeId(group))
+
+    async def _elsewhere(self, header: Any, method: str, arguments: tuple[Any, ...], connection: PeerConnection) -> Any:
+        """Ask the members of a group that is not here, one after the other, for something that changes nothing."""
+        group = convert.group_of(header)
+        if connection.peer_identity is not None:
+            raise unknown_group(group)  # a node passed this on already
+        context = self._node.context
+        deadline = Deadline.after(context.clock, context.settings.connection_time_out_ms)
+        members = self._members_of(group)
+        refusal: RequestError = NoLeader(f"the data group of header {group} has no members")
+        for asked, node in enumerate(members):
+            timeout_ms = deadline.left_ms(context.clock.now_ms()) // (len(members) - asked)
+            try:
+                return await context.transport.call(node, Port.DATA, method, arguments, timeout_ms)
+            except RequestError as error:
+                if error.code not in _ASK_ANOTHER:
+                    raise
+                refusal = error
+        raise refusal
 
     def _write_deadline(self) -> Deadline:
         return Deadline.after(self._node.context.clock, self._node.context.settings.write_deadline_ms)
@@ -62,7 +109,7 @@ class RaftService:
 
     async def send_heart_beat(self, request: Any, connection: object) -> Any:
         """Heartbeat of a leader; asked for the identifier, this node tells it."""
-        message = convert.heartbeat(request)
+        message = convert.heartbeat(self._addressed(request))
         member = self._raft_member(request.header)
         if member is None:
             response = self._heartbeat_of_a_blind_node(request)
@@ -93,7 +140,7 @@ class RaftService:
         return await self._vote(request, pre=pre_vote, handover=handover)
 
     async def _vote(self, request: Any, *, pre: bool, handover: bool) -> int:
-        message = convert.vote_request(request, pre=pre, handover=handover)
+        message = convert.vote_request(self._addressed(request), pre=pre, handover=handover)
         member = self._raft_member(request.header)
         if member is None:
             return int(Verdict.NOT_IN_GROUP)
@@ -124,7 +171,10 @@ class RaftService:
 
     async def send_snapshot(self, request: Any, connection: object) -> None:
         """A snapshot; answered when it is durable here, or was not needed."""
-        await self._member(request.header).receive_snapshot(request.snapshotBytes)
+        member = self._member(request.header)
+        if member is None:
+            raise unknown_group(convert.group_of(request.header))
+        await member.receive_snapshot(request.snapshotBytes)
 
     # -- plans and reads ---------------------------------------------------------------------------------------------
 
@@ -154,9 +204,12 @@ class RaftService:
             return structs.ProposeAnswer(statuses=[status_of_error(error)] * len(request.plans), not_leader=False)
         return structs.ProposeAnswer(statuses=[status_of(outcome) for outcome in outcomes], not_leader=False)
 
-    async def request_commit_index(self, header: Any, connection: object) -> int:
+    async def request_commit_index(self, header: Any, connection: PeerConnection) -> int:
         """The commit index, confirmed by a quorum; a follower asks its leader."""
-        return await self._member(header).read_index(self._write_deadline())
+        member = self._member(header)
+        if member is None:
+            return int(await self._elsewhere(header, "requestCommitIndex", (header,), connection))
+        return await member.read_index(self._write_deadline())
 
     async def read_index(self, header: Any, deadline_ms: int, connection: object) -> Any:
         """Extension: the same, where this member leads; never forwarded."""
@@ -170,10 +223,12 @@ class RaftService:
             return structs.ReadIndexAnswer(index=0, not_leader=True, leader=self._leader_struct(refusal.leader))
         return structs.ReadIndexAnswer(index=index, not_leader=False)
 
-    async def pull_time_series_schema(self, request: Any, connection: object) -> Any:
+    async def pull_time_series_schema(self, request: Any, connection: PeerConnection) -> Any:
         """All series of one group under a path, level with the leader."""
-        member = self._member(request.header)
         paths.check_pattern(request.prefixPath)
+        member = self._member(request.header)
+        if member is None:
+            return await self._elsewhere(request.header, "pullTimeSeriesSchema", (request,), connection)
         if not isinstance(member, DataGroupMember):
             raise UnknownGroup("the meta group has no series: ask on the data port, with a header")
         await member.catch_up(self._write_deadline())
@@ -187,7 +242,7 @@ class RaftService:
 
     # -- extension: who and what -------------------------------------------------------------------------------------
 
-    def hello(self, request: Any, connection: "PeerConnection") -> Any:
+    def hello(self, request: Any, connection: PeerConnection) -> Any:
         """Who this node is; whom it refuses, it tells why."""
         answer, peer = self._node.introductions.answer(request)
         connection.peer_identity = None if peer is None else peer.node.identifier

@@ -20,9 +20,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 
 @pytest.fixture(scope="session")
 def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[RunningNode]]:
-    """A cluster of three nodes that keeps every point three times."""
+    """A cluster of three nodes of which two keep each point."""
     calm = {"heartbeat_interval_ms": 100, "election_timeout_min_ms": 600, "election_timeout_max_ms": 1_200}
-    with running(new_nodes(tmp_path_factory.mktemp("three"), 3, **calm)) as nodes:
+    with running(new_nodes(tmp_path_factory.mktemp("three"), 3, replica_num=2, **calm)) as nodes:
         yield nodes
 
 

@@ -368,6 +368,11 @@ def fetched(data: Any, header: Node, reader: int) -> list[list[tuple[int, Any]]]
     return batches
 
 
+def members_of(nodes: Sequence[RunningNode], header: Node) -> list[RunningNode]:
+    """The nodes that keep a header's group, and behind them those that do not."""
+    return sorted(nodes, key=lambda node: all(group.header != header.identifier for group in node.report().groups))
+
+
 def read(node: RunningNode, path: str, data_type: int, condition: Filter | None = None) -> list[tuple[int, Any]]:
     """All points of a series, as a plain client of this node's data port reads them."""
     header = node.header_of(path)
