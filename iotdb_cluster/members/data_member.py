@@ -63,7 +63,7 @@ class DataGroupMember(RaftMember):
         self.applied = max(self.applied, store.covered)
         self._planner = Planner(
             device_schema=store.device_schema,
-            holds_storage_group=lambda path: path in store.storage_groups(),
+            holds_storage_group=store.has_storage_group,
             matches=lambda pattern: bool(store.series(pattern)),
             storage_group_of=storage_group_of,
             auto_create=context.settings.enable_auto_create_schema,
