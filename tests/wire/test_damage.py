@@ -20,8 +20,8 @@ from tests.wire.test_golden_messages import frame
 
 EVERY_PLACE_BYTES = 4096
 DRAWN_PLACES = 2000
-SOME_PLACES = 500
-FEW_PLACES = 50
+SOME_PLACES = 200
+FEW_PLACES = 20
 PAYLOADS = payloads()
 SHORT = [vector for vector in PAYLOADS if len(vector.data) <= EVERY_PLACE_BYTES]
 LONG = [vector for vector in PAYLOADS if len(vector.data) > EVERY_PLACE_BYTES]
@@ -37,6 +37,15 @@ def changed(data: bytes, places: list[int], rng: random.Random) -> Iterator[byte
             yield data[:place] + bytes((byte,)) + data[place + 1 :]
 
 
+def is_refused(decode: Callable[[bytes], object], data: bytes) -> bool:
+    """True when `data` is refused, False when it is read; any other error is passed on."""
+    try:
+        decode(data)
+    except MalformedInput:
+        return True
+    return False
+
+
 def check(vector: Vector, data: bytes) -> None:
     """`data` is refused, or a value that stands for itself."""
     try:
@@ -48,9 +57,7 @@ def check(vector: Vector, data: bytes) -> None:
 
 @pytest.mark.parametrize("vector", SHORT, ids=lambda vector: vector.name)
 def test_every_prefix_of_a_payload_is_refused(vector: Vector) -> None:
-    for length in range(len(vector.data)):
-        with pytest.raises(MalformedInput):
-            vector.decode(vector.data[:length])
+    assert all(is_refused(vector.decode, vector.data[:length]) for length in range(len(vector.data)))
 
 
 @pytest.mark.parametrize("vector", SHORT, ids=lambda vector: vector.name)
@@ -63,14 +70,10 @@ def damage(vector: Vector, places: list[int]) -> None:
     """Cut and change a long vector in these places."""
     rng = random.Random(vector.name)
     for place in places:
-        with pytest.raises(MalformedInput):
-            vector.decode(vector.data[:place])
+        assert is_refused(vector.decode, vector.data[:place])
         data = bytearray(vector.data)
         data[place] ^= 1 << rng.randrange(8)
-        try:
-            vector.decode(bytes(data))
-        except MalformedInput:
-            continue
+        is_refused(vector.decode, bytes(data))
 
 
 @pytest.mark.parametrize("vector", LONG, ids=lambda vector: vector.name)
@@ -96,9 +99,7 @@ def read_message(said: Any) -> Callable[[bytes], Any]:
 @pytest.mark.parametrize("message", MESSAGES, ids=[message["name"] for message in MESSAGES])
 def test_every_prefix_of_a_message_is_refused(message: Any) -> None:
     data, read = frame(message), read_message(message["value"])
-    for length in range(len(data)):
-        with pytest.raises(MalformedInput):
-            read(data[:length])
+    assert all(is_refused(read, data[:length]) for length in range(len(data)))
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=[message["name"] for message in MESSAGES])
