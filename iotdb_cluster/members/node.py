@@ -25,6 +25,7 @@ from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.members.reporting import node_report
 from iotdb_cluster.members.router import Executor, Router
 from iotdb_cluster.members.runtime import Runtime
+from iotdb_cluster.members.steward import Steward
 from iotdb_cluster.members.transport import Transport
 from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.partition.slots import HASH_SEED, SLOT_COUNT
@@ -81,6 +82,8 @@ class ClusterNode:
         self._data: dict[GroupId, DataGroupMember] = {}
         self._hints: dict[NodeId, Node] = {}
         self._recovered: dict[GroupId, RecoveredGroup] = {}
+        self._steward = Steward(self)
+        runtime.after_turns(self._steward.after_turn)
 
     # -- what services see -------------------------------------------------------------------------------------------
 
@@ -158,6 +161,15 @@ class ClusterNode:
         if not self.state.is_founded and self.identity.cluster_id is None:
             await Founders(self).meet()
         await self._announce_start()
+
+    async def hand_over(self) -> None:
+        """Before a planned stop: let others lead, for at most half a second. The node serves meanwhile."""
+        await self._steward.hand_over()
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once it hands its groups over; it takes none any more."""
+        return self._steward.is_stopping
 
     def close(self) -> None:
         """Sync what waits and close the log; what is not sealed is in it."""

@@ -49,6 +49,10 @@ class NodeView(Protocol):
     def state(self) -> MetaState:
         """The meta group's state as applied here; an empty one while blind."""
 
+    @property
+    def is_stopping(self) -> bool:
+        """True once the node hands its groups over to others, in order to stop."""
+
     def data(self, group: GroupId) -> DataGroupMember | None:
         """The member of a data group, where this node has one."""
 

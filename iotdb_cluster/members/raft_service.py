@@ -149,7 +149,7 @@ class RaftService:
     async def timeout_now(self, term: int, leader: Any, header: Any, connection: object) -> int:
         """Extension: the leader wants this member to campaign at once."""
         member = self._raft_member(header)
-        if member is None:
+        if member is None or self._node.is_stopping:
             return int(Verdict.NOT_IN_GROUP)
         return convert.number(await member.receive(TimeoutNow(term, NodeId(leader.nodeIdentifier))))
 

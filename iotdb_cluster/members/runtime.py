@@ -49,6 +49,7 @@ class Runtime:
         self._inbox: deque[tuple[GroupId, Event] | tuple[GroupId, Proposal] | Callable[[], None]] = deque()
         self._members: dict[GroupId, Steppable] = {}
         self._after_sync: list[Callable[[], None]] = []
+        self._after_turn: list[Callable[[int], None]] = []
         self._saved: dict[GroupId, EntryId] = {}
         self._tidy_at_ms = 0
 
@@ -89,6 +90,10 @@ class Runtime:
         """All members, the meta group's and those of the data groups, in the order of their groups."""
         return [self._members[group] for group in sorted(self._members)]
 
+    def after_turns(self, look: Callable[[int], None]) -> None:
+        """Call `look(now_ms)` at the end of every turn from now on."""
+        self._after_turn.append(look)
+
     def after_sync(self, act: Callable[[], None]) -> None:
         """Do this once everything that was saved so far is durable."""
         self._after_sync.append(act)
@@ -110,6 +115,8 @@ class Runtime:
         self._sync(now_ms)
         for member in self.members():
             member.after_turn(now_ms)
+        for look in self._after_turn:
+            look(now_ms)
         self._sync(now_ms)
         if self._tidy(now_ms) or self._inbox:
             return 0

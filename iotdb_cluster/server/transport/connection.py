@@ -9,7 +9,7 @@ import structlog
 from iotdb_cluster.client.socket_options import set_timeout, shut_down, tune
 from iotdb_cluster.server.transport.dispatch import Dispatcher
 from iotdb_cluster.server.transport.limits import TransportLimits
-from iotdb_cluster.server.transport.messages import Incoming, MessageRefused, open_messages
+from iotdb_cluster.server.transport.messages import Incoming, MessageRefused, Messages, open_messages
 
 log = structlog.get_logger()
 
@@ -21,13 +21,30 @@ LINGER_S = 1.0
 unread bytes resets the connection, and the answer would be lost with it."""
 
 
+GOODBYE_S = 0.1
+"""A caller that has just got an answer may have sent its next call already: it is waited for, and refused in words.
+Closed without a word, that caller would not know whether the call was carried out."""
+
+GOODBYE = "702 NO_LEADER: this node stops; the call was not begun"
+
+
 class Connection:
     """What handlers know of the caller: the same object for all calls of a connection.
 
     Everything but `end` belongs to the connection's own thread.
     """
 
-    __slots__ = ("_dispatcher", "_limits", "_on_close", "_socket", "closing", "id", "peer", "peer_identity")
+    __slots__ = (
+        "_dispatcher",
+        "_is_answering",
+        "_limits",
+        "_on_close",
+        "_socket",
+        "closing",
+        "id",
+        "peer",
+        "peer_identity",
+    )
 
     def __init__(
         self, number: int, sock: socket.socket, peer: str, dispatcher: Dispatcher, limits: TransportLimits
@@ -43,6 +60,7 @@ class Connection:
         self._dispatcher = dispatcher
         self._limits = limits
         self._on_close: list[Callable[[Connection], None]] = []
+        self._is_answering = False
 
     def add_close_callback(self, callback: "Callable[[Connection], None]") -> None:
         """Call `callback(connection)` once in the connection's thread when it ends, however often it was added."""
@@ -50,9 +68,10 @@ class Connection:
             self._on_close.append(callback)
 
     def end(self, *, at_once: bool) -> None:
-        """Read no further call; `at_once` also cuts the answer that is being written. From any thread."""
+        """Carry out no further call; `at_once` also cuts the answer that is being written. From any thread."""
         self.closing = True
-        shut_down(self._socket, socket.SHUT_RDWR if at_once else socket.SHUT_RD)
+        if at_once or not self._is_answering:
+            shut_down(self._socket, socket.SHUT_RDWR if at_once else socket.SHUT_RD)
 
     def serve(self) -> None:
         """Answer calls until either side ends; then tidy up. Raises nothing."""
@@ -78,8 +97,10 @@ class Connection:
             else:
                 if message is None:
                     return
+                self._is_answering = True
                 answer = self._dispatcher.answer(message, self)
             if answer.message is None:
+                self._is_answering = False
                 continue
             if not self._send(messages.prefix(answer.message), answer.message):
                 log.info("caller_does_not_read", peer=self.peer, timeout_ms=self._limits.send_timeout_ms)
@@ -87,6 +108,20 @@ class Connection:
             if not answer.go_on:
                 self._linger()
                 return
+            if self.closing:
+                self._say_goodbye(messages)
+            self._is_answering = False
+
+    def _say_goodbye(self, messages: Messages) -> None:
+        """Refuse the call that followed the last answer, if there is one."""
+        set_timeout(self._socket, socket.SO_RCVTIMEO, int(GOODBYE_S * 1000))
+        try:
+            message = messages.read()
+        except (MessageRefused, BlockingIOError):
+            return
+        refusal = None if message is None else self._dispatcher.refuse_connection(message, GOODBYE, is_all=True)
+        if refusal is not None and self._send(messages.prefix(refusal), refusal):
+            self._linger()
 
     def _send(self, prefix: bytes, message: bytes) -> bool:
         """One write for one answer. False when the caller left it unread for too long."""
