@@ -84,7 +84,13 @@ def answer(message: Message, result: Any) -> Answer:
     if isinstance(result, bool) or not isinstance(result, int):
         raise MalformedInput(f"a vote or append was answered by {result!r}")
     verdict, term = _verdict(result, message.term)
-    return AppendAnswer(verdict, term) if isinstance(message, AppendRequest) else VoteAnswer(verdict, term)
+    match message:
+        case AppendRequest():
+            return AppendAnswer(verdict, term)
+        case VoteRequest():
+            return VoteAnswer(verdict, term)
+        case TimeoutNow():
+            return HeartbeatAnswer(verdict, term)
 
 
 def _election_struct(message: VoteRequest, me: Node, head: Any) -> Any:
