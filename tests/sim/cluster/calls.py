@@ -42,6 +42,9 @@ class Actor(Protocol):
     def soon(self, act: Act) -> None:
         """Run `act` now, but not inside of what is running."""
 
+    def now(self, act: Act) -> None:
+        """Run `act` at once, unless it is paused or gone."""
+
     def at_ms(self, at_ms: int, act: Act) -> None:
         """Run `act` at a time on its own clock."""
 
@@ -136,6 +139,9 @@ class Target(Protocol):
     def is_dark(self) -> bool:
         """True while the machine has no power; a machine whose process died refuses connections."""
 
+    def now(self, act: Act) -> None:
+        """Run on the node at once, or when it goes on."""
+
     def soon(self, act: Act) -> None:
         """Run on the node, when it runs."""
 
@@ -215,7 +221,7 @@ class Connection:
         if endpoint is None or is_stale:
             # Nobody listens, or the process that did is gone: the operating system says so.
             error = OutcomeUnknown("the connection was lost") if is_stale else Unreachable(f"{self._host} refused")
-            network.send(place, actor.place, lambda: actor.soon(lambda: self._fail(seqid, error)), is_answer=True)
+            network.send(place, actor.place, lambda: actor.now(lambda: self._fail(seqid, error)), is_answer=True)
             return
         if self._opened is None:
             if seqid not in self._waiting:
@@ -225,9 +231,9 @@ class Connection:
         connection = self._opened[1]
 
         def reply(answer: bytes) -> None:
-            network.send(place, actor.place, lambda: actor.soon(lambda: self._answered(seqid, answer)), is_answer=True)
+            network.send(place, actor.place, lambda: actor.now(lambda: self._answered(seqid, answer)), is_answer=True)
 
-        target.soon(lambda: endpoint.serve(frame, connection, reply))
+        target.now(lambda: endpoint.serve(frame, connection, reply))
 
     # -- back at the caller --------------------------------------------------------------------------------------------
 

@@ -131,6 +131,10 @@ class Client:
         """Run `act` next."""
         self.around.scheduler.after(0, act)
 
+    def now(self, act: Act) -> None:
+        """Run `act` at once."""
+        act()
+
     def at_ms(self, at_ms: int, act: Act) -> None:
         """Run `act` at a millisecond of virtual time."""
         self.around.scheduler.at(at_ms * MS, act)

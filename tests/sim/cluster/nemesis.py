@@ -77,6 +77,8 @@ class Nemesis:
         self._faults = faults
         self._endings: dict[int, Ending] = {}
         self.begun = 0
+        self.calm = field.network.weather
+        self.storms = 0
 
     def strike(self) -> None:
         """Begin one fault and let it end by itself."""
@@ -206,17 +208,20 @@ def slow_node(nemesis: Nemesis) -> Ending:
 def storm(nemesis: Nemesis) -> Ending:
     """Messages are lost and late everywhere."""
     network, random = nemesis.field.network, nemesis.field.random
-    calm = network.weather
     network.weather = replace(
-        calm,
+        nemesis.calm,
         loss=random.choice([0.02, 0.1, 0.3]),
         answer_loss=random.choice([0.02, 0.1, 0.3]),
         tail_chance=random.choice([0.0, 0.1, 0.3]),
         repeat=random.choice([0.0, 0.1, 0.3]),
     )
 
+    nemesis.storms += 1
+
     def end() -> None:
-        network.weather = calm
+        nemesis.storms -= 1
+        if nemesis.storms == 0:
+            network.weather = nemesis.calm
 
     return end
 

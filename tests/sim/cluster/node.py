@@ -1,5 +1,6 @@
 """A simulated node: the production node in a process that can be killed, paused and started again from its disk."""
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from tests.sim.cluster.watch import Watch, WatchedJournal
 from tests.sim.disk import SimDisk, SimulatedCrash
 
 TURN_US = 20
-"""What a turn takes besides its syncs."""
+"""What a turn takes at least."""
 
 
 @dataclass(slots=True)
@@ -190,6 +191,7 @@ class SimNode:
         self._background: deque[Act] = deque()
         self._busy_until_us = 0
         self._turn_at_us: int | None = None
+        self._armed: list[int] = []
         self._in_turn = False
         self._frozen_at_us: int | None = None
 
@@ -210,6 +212,10 @@ class SimNode:
 
     def soon(self, act: Act) -> None:
         self.in_us(0, act)
+
+    def now(self, act: Act) -> None:
+        """Run at once; for what comes from outside and stands in nothing else of this node."""
+        self._run(self.incarnation, act)
 
     def in_us(self, delay_us: int, act: Act) -> None:
         """Run in so many microseconds, unless the process is another one by then."""
@@ -251,35 +257,43 @@ class SimNode:
     def wake(self) -> None:
         """Something waits for the runtime."""
         if self.process is not None:
-            self._turn_in(TURN_US)
+            self._turn_in(self.hardware.knobs.turn_us)
 
     def _turn_in(self, delay_us: int) -> None:
-        now_us = self.hardware.scheduler.now_us
-        at_us = max(now_us + delay_us, self._busy_until_us)
-        if self._turn_at_us is not None and self._turn_at_us <= at_us:
-            return
-        self._turn_at_us = at_us
-        self.in_us(at_us - now_us, lambda: self._turn(at_us))
+        """Take a turn in so many microseconds, or earlier where that is due already."""
+        at_us = max(self.hardware.scheduler.now_us + delay_us, self._busy_until_us)
+        if self._turn_at_us is None or at_us < self._turn_at_us:
+            self._turn_at_us = at_us
+            self._arm(at_us)
 
-    def _turn(self, at_us: int) -> None:
-        if at_us != self._turn_at_us:
-            return  # an earlier one was asked for since
+    def _arm(self, at_us: int) -> None:
+        """Make sure that something happens at this time at the latest; what happens earlier arms anew."""
+        if not self._armed or at_us < self._armed[0]:
+            heapq.heappush(self._armed, at_us)
+            self.in_us(at_us - self.hardware.scheduler.now_us, self._alarm)
+
+    def _alarm(self) -> None:
+        now_us = self.hardware.scheduler.now_us
+        while self._armed and self._armed[0] <= now_us:
+            heapq.heappop(self._armed)
+        if self._turn_at_us is None:
+            return
+        if self._turn_at_us <= now_us:
+            self._turn()
+        else:
+            self._arm(self._turn_at_us)
+
+    def _turn(self) -> None:
         self._turn_at_us = None
         self._in_turn = True
         due_ms = self.node.turn()
         self._in_turn = False
         self._busy_until_us = self.hardware.scheduler.now_us + self.clock.ahead_us + TURN_US
         self._set_ahead(0)
-        self._observe()
         if due_ms <= 0:
             self._turn_in(0)
         else:
             self._turn_in(self.clock.delay_us(self.clock.now_ms() + min(due_ms, 1_000)))
-
-    def _observe(self) -> None:
-        node = self.node
-        members: list[RaftMember] = [*node.data_members] if node.meta is None else [node.meta, *node.data_members]
-        self.hardware.watch.turned(members, self.incarnation)
 
     def _syncing(self, path: str, size: int) -> None:
         """A sync takes time: in the runtime's thread everything behind it comes later."""
@@ -316,7 +330,6 @@ class SimNode:
         self.hardware.trace.note(self.place, "starts")
         process = Process(self, self.settings)
         self.process = process
-        self._turn_at_us = None
         self._busy_until_us = 0
         try:
             process.node.open()
@@ -357,7 +370,6 @@ class SimNode:
         except Fault as fault:
             self.failed(fault)
             return
-        self._observe()
         self._end(is_dark=False)
         self.disk.crash(power_loss=False)
 
@@ -382,6 +394,7 @@ class SimNode:
         self.is_paused = False
         self._deferred.clear()
         self._background.clear()
+        self._armed.clear()
         self._turn_at_us = None
         self._in_turn = False
         self.hardware.network.crashed_us[self.place] = self.hardware.scheduler.now_us + self.clock.ahead_us

@@ -11,7 +11,7 @@ from typing import Any
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.raft.effects import Effect, Reply, SaveEntries, SaveHardState, SaveSnapshotPoint, Send
-from iotdb_cluster.raft.events import Event, Received
+from iotdb_cluster.raft.events import Event, Received, SnapshotInstalled
 from iotdb_cluster.raft.messages import Message
 from iotdb_cluster.storage.group_log import RecoveredGroup
 from iotdb_cluster.storage.journal import Journal
@@ -85,6 +85,10 @@ class Watch:
 
         def watched_step(events: Iterable[Event], now_ms: int) -> list[Effect]:
             before, taken = Before(raft), tuple(events)
+            if (
+                not taken or type(taken[0]) is not SnapshotInstalled
+            ):  # then the store is ahead of the core, which hears of it now
+                self.look_at(member, incarnation)
             for event in taken:
                 if type(event) is Received:
                     self._hear_answer(watch, node, incarnation, event)
@@ -102,25 +106,24 @@ class Watch:
         vars(raft)["step_all"] = watched_step
         vars(member)["_send"] = watched_send
 
-    def turned(self, members: Iterable[RaftMember], incarnation: int) -> None:
-        """A node's turn is over (invariants 8 and 12)."""
-        for member in members:
-            raft, log = member.raft, member.raft.log
-            # After a start the files may reach further than what is known to be committed again.
-            known = max(raft.commit_index, _covered_index(member))
-            applied = member.applied.index
-            if not log.snapshot.index <= applied <= known <= raft.durable_index <= log.last_index:
-                self._fault(
-                    f"12: {raft.me} in {_name(member.group)}: snapshot {log.snapshot.index}, applied {applied}, "
-                    f"committed {raft.commit_index}, durable {raft.durable_index}, last {log.last_index}"
-                )
-            key = raft.me, incarnation, member.group
-            if applied < self._applied.get(key, 0):
-                self._fault(f"8: {raft.me} in {_name(member.group)} has applied {applied}, before {self._applied[key]}")
-            self._applied[key] = applied
-            for peer, progress in raft.progress.items():
-                if progress.match_index > log.last_index or progress.next_index <= progress.match_index:
-                    self._fault(f"12: {raft.me} takes {peer} for matched at {progress.match_index} of {log.last_id}")
+    def look_at(self, member: RaftMember, incarnation: int) -> None:
+        """A member before its next step, when everything of the last one is carried out (invariants 8 and 12)."""
+        raft, log = member.raft, member.raft.log
+        # After a start the files may reach further than what is known to be committed again.
+        known = max(raft.commit_index, _covered_index(member))
+        applied = member.applied.index
+        if not log.snapshot.index <= applied <= known <= raft.durable_index <= log.last_index:
+            self._fault(
+                f"12: {raft.me} in {_name(member.group)}: snapshot {log.snapshot.index}, applied {applied}, "
+                f"committed {raft.commit_index}, durable {raft.durable_index}, last {log.last_index}"
+            )
+        key = raft.me, incarnation, member.group
+        if applied < self._applied.get(key, 0):
+            self._fault(f"8: {raft.me} in {_name(member.group)} has applied {applied}, before {self._applied[key]}")
+        self._applied[key] = applied
+        for peer, progress in raft.progress.items():
+            if progress.match_index > log.last_index or progress.next_index <= progress.match_index:
+                self._fault(f"12: {raft.me} takes {peer} for matched at {progress.match_index} of {log.last_id}")
 
     def shadow(self, node: NodeId, group: GroupId) -> SimulatedDisk:
         """What a node has durably of a group."""
