@@ -263,9 +263,9 @@ class RaftMember(ABC):
 
     async def _pause_before_retry(self, deadline: Deadline) -> None:
         now_ms = self.context.clock.now_ms()
-        if deadline.has_passed(now_ms):
+        if deadline.left_ms(now_ms) <= RETRY_MS:
             raise NotLeader(f"no leader of group {self.group} answered in time", None)
-        await pause(Deadline(min(deadline.at_ms, now_ms + RETRY_MS)))
+        await pause(Deadline(now_ms + RETRY_MS))
 
     def _raft_deadline(self) -> Deadline:
         return Deadline.after(self.context.clock, self.context.settings.raft_call_timeout_ms)

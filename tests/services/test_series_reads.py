@@ -7,7 +7,6 @@ from thriftpy2.thrift import TApplicationException
 
 from iotdb_cluster.types.filters import And, Compare, CompareOp, FilterKind, GroupByWindows, Not, Or, Scalar, ValueClass
 from iotdb_cluster.types.schema import DataType
-from iotdb_cluster.wire.batches import decode_batch
 from iotdb_cluster.wire.filters import encode_filter
 from iotdb_cluster.wire.scalars import decode_scalar
 from iotdb_cluster.wire.schemas import decode_schemas
@@ -196,7 +195,7 @@ def test_a_reader_reads_what_was_there_when_it_was_opened(node, data, session, t
     reader = data.querySingleSeries(query(header, ten, DataType.INT64))
     session.insert(ten.removesuffix(".s"), 1_000, s="1")
     session.delete(40, ten)
-    assert [value for value in range(10)] == [value for _, value in fetched(data, header, reader)[0]]
+    assert list(range(10)) == [value for _, value in fetched(data, header, reader)[0]]
     assert [5, 6, 7, 8, 9, 1] == [value for _, value in read(node, ten, DataType.INT64)]
 
 
