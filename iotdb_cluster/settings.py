@@ -226,7 +226,7 @@ class Settings:
         "clients", "root", "Its password. Change it before listening on other than loopback.", secret=True
     )
 
-    heartbeat_interval_ms: int = _setting("raft", 150, "A leader says this often that it lives.", _between(1, 60_000))
+    heartbeat_interval_ms: int = _setting("raft", 250, "A leader says this often that it lives.", _between(1, 60_000))
     commit_heartbeat_interval_ms: int = _setting(
         "raft", 10, "Followers hear at most this often, between heartbeats, of what is committed.", _between(0, 60_000)
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class RaftSettings:
     """Every time-out, size and count of the core; the defaults are those of `conf/iotdb-cluster.yaml`."""
 
-    heartbeat_interval_ms: int = 150
+    heartbeat_interval_ms: int = 250
     commit_heartbeat_interval_ms: int = 10
     """A commit index that moves is told by a heartbeat of its own at most this often; 0: each time."""
     election_timeout_min_ms: int = 750
