@@ -128,9 +128,10 @@ class RunningNode:
 
     @property
     def is_ready(self) -> bool:
-        """True when it knows the table and a leader of each of its groups."""
+        """True when it is in all its groups and knows a leader of each."""
         report = self.report()
-        return report is not None and not report.blind and all(group.leader is not None for group in report.groups)
+        groups = () if report is None or report.blind else report.groups
+        return len(groups) == 1 + self.settings.replica_num and all(group.leader is not None for group in groups)
 
     @property
     def node(self) -> Node:

@@ -98,9 +98,8 @@ def test_the_header_is_not_looked_at_on_the_meta_port(node, meta):
 
 
 def test_an_unknown_header_is_answered_not_in_group(data):
-    far = EntryId(9, 9)
     assert NOT_IN_GROUP == data.sendHeartBeat(heartbeat(9, stranger(), stranger())).term
-    assert NOT_IN_GROUP == data.startElection(election(9, stranger(), far, stranger(), far))
+    assert NOT_IN_GROUP == data.startElection(election(9, stranger(), FAR, stranger(), FAR))
     assert NOT_IN_GROUP == append(data, 9, empty(9, 9), EntryId(8, 8), stranger())
     assert NOT_IN_GROUP == append_all(data, 9, [empty(9, 9)], EntryId(8, 8), stranger())
 
