@@ -201,7 +201,7 @@ class GroupSlots:
     @classmethod
     def founded(cls, slots: Iterable[Slot]) -> "GroupSlots":
         """A group that owns `slots` from its first entry on."""
-        return cls({slot: HELD_SINCE_FOUNDING for slot in slots})
+        return cls(dict.fromkeys(slots, HELD_SINCE_FOUNDING))
 
     def state_of(self, slot: Slot) -> SlotState:
         """What is known of `slot`; one never heard of is not held."""

@@ -81,6 +81,6 @@ def storage_group_hash(storage_group: str, seed: int = HASH_SEED) -> int:
 def slot_of(storage_group: str, slot_count: int = SLOT_COUNT, seed: int = HASH_SEED) -> Slot:
     """The slot of a storage group, `0 <= slot < slot_count`.
 
-    The remainder is Java's, whose sign is that of the hash, and then made positive; so it is not Python's `%` of the hash.
+    The remainder is Java's, whose sign is that of the hash, and then made positive; so it is not Python's `%` of it.
     """
     return abs(storage_group_hash(storage_group, seed)) % slot_count

@@ -118,7 +118,7 @@ class PartitionTable:
         return replace(self, nodes=tuple(node for node in self.nodes if node.identifier != identifier))
 
     def with_owner(self, slots: Iterable[Slot], header: NodeId) -> "PartitionTable":
-        """The table in which `header` owns `slots`; who held them before is remembered as the interface's table does."""
+        """The table in which `header` owns `slots`; who held them before is remembered, as in the interface."""
         owners = list(self.owners)
         for slot in slots:
             owners[slot] = header
@@ -133,7 +133,7 @@ class PartitionTable:
         return joined._with_owners(_balanced(joined.owners, joined.headers))
 
     def after_removing(self, identifier: NodeId) -> "PartitionTable":
-        """The table once the node's slots are dealt out and it is gone; raises `KeyError`, `MalformedInput` for the last."""
+        """The table once the node's slots are dealt out and it is gone; `KeyError`, or `MalformedInput` for the last."""
         self.node(identifier)
         staying = tuple(header for header in self.headers if header != identifier)
         if not staying:
@@ -177,7 +177,7 @@ def _balanced(owners: Sequence[NodeId], headers: Sequence[NodeId]) -> list[NodeI
 
     Whoever owns most keeps the larger share. Donors give their highest slots; receivers take them in ring order.
     """
-    counts = {header: 0 for header in headers}
+    counts = dict.fromkeys(headers, 0)
     for owner in owners:
         if owner in counts:
             counts[owner] += 1
