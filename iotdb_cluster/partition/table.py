@@ -133,7 +133,7 @@ class PartitionTable:
         return joined._with_owners(_balanced(joined.owners, joined.headers))
 
     def after_removing(self, identifier: NodeId) -> "PartitionTable":
-        """The table once the node's slots are dealt out and it is gone; `KeyError`, or `MalformedInput` for the last."""
+        """The table once a node's slots are dealt out and it is gone; `KeyError`, or `MalformedInput` for the last."""
         self.node(identifier)
         staying = tuple(header for header in self.headers if header != identifier)
         if not staying:
