@@ -71,7 +71,7 @@ fuzz: $(VENV)/.has-test
 	$(PYTEST) -m long tests/wire tests/server
 
 bench: $(VENV)/.has-test
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --page bench/RESULTS.md
 
 test-wheel: $(VENV)/.has-test
 	$(PYTEST) -m long tests/house

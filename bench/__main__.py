@@ -20,6 +20,7 @@ from typing import Any
 from bench.failover import fail_over_times_s
 from bench.load import TABLET_COLUMNS, TABLET_ROWS
 from bench.measure import Rate, bare_log, rate_of
+from bench.page import as_page
 from bench.reading import bare_bytes_per_s, points_per_s
 from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
 from iotdb_cluster.client.operators import ask_report
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fail-overs", type=int, default=7, help="how often a leader is ended; 0: not at all")
     parser.add_argument("--read-points", type=int, default=1_000_000, help="length of the series that is read")
     parser.add_argument("--out", type=Path, default=Path("bench/results.json"))
+    parser.add_argument("--page", type=Path, help="also write the figures as Markdown")
     parser.add_argument(
         "--dir", type=Path, help="folder for the data; its disk is what is measured (default: temporary)"
     )
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(folder)
     text = json.dumps(results, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")
+    if options.page is not None:
+        options.page.write_text(as_page(results), encoding="utf-8")
     print(text)
     return 0
 
@@ -129,6 +133,7 @@ def _about(folder: Path) -> dict[str, Any]:
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "fdatasync_us": round(_sync_us(folder / "probe"), 1),
