@@ -150,6 +150,12 @@ class Unreachable(NoLeader):
     """A node could not be called at all: nothing was sent, so nothing took effect."""
 
 
+class ChangeRunning(RequestError):
+    """Nodes or groups are changing already: this change has to wait and took no effect."""
+
+    code = StatusCode.STILL_EXECUTING_STATUS
+
+
 class OutcomeUnknown(RequestError):
     """The call was not answered in time: it may still take effect, at most once."""
 

@@ -105,6 +105,16 @@ class Reader:
             raise MalformedInput(f"{count} values of at least {least_bytes} bytes, {left} bytes are left")
         return tuple(read() for _ in range(count))
 
+    def parsed(self, parse: Callable[[bytes, int], tuple[T, int]]) -> T:
+        """What another parser takes from here: `parse(data, offset)` gives a value and the offset behind it."""
+        value, self.offset = parse(self._data, self.offset)
+        return value
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not read yet."""
+        return len(self._data) - self.offset
+
     def end(self) -> None:
         """Nothing may be left over."""
         if self.offset != len(self._data):

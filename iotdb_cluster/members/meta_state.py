@@ -18,7 +18,9 @@ from iotdb_cluster.errors import (
     Unsupported,
 )
 from iotdb_cluster.members.meta_codec import CLUSTER_ID_BYTES, Reader, Writer, read_table, write_table
+from iotdb_cluster.members.roster_codec import read_removal, read_report, read_roster, write_roster
 from iotdb_cluster.partition.moves import MoveBook
+from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
@@ -28,7 +30,7 @@ from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, Se
 
 T = TypeVar("T")
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 Outcome = RequestError | None
 """None for done, or the error that every replica reports alike."""
@@ -70,30 +72,18 @@ def started_payload(node: NodeId, start: Start) -> Payload:
     return Payload(EntryKind.NODE_STARTED, writer.bytes())
 
 
-def node_payload(kind: EntryKind, node: Node) -> Payload:
-    """ADD_NODE or REMOVE_NODE."""
-    writer = Writer()
-    writer.node(node)
-    return Payload(kind, writer.bytes())
-
-
 @dataclass(frozen=True)
 class MetaState:
     """Everything the meta log has said up to `applied`.
 
-    Before the founding entry `founding` is None and nothing else is set. `storage_groups` is sorted; `starts` has the
-    last start that is known of each node; `joining` are nodes that were added and have no place on the ring yet,
-    `leaving` those that are draining; `tombstones` are identifiers that are never used again.
+    Before the founding entry `founding` is None and nothing else is set. `roster` says who belongs to the cluster and
+    to each group; `storage_groups` is sorted; `starts` has the last start that is known of each node.
     """
 
     founding: Founding | None = None
-    membership: Membership | None = None
-    table: PartitionTable | None = None
+    roster: Roster | None = None
     storage_groups: tuple[str, ...] = ()
     starts: tuple[tuple[NodeId, Start], ...] = ()
-    joining: tuple[Node, ...] = ()
-    leaving: frozenset[NodeId] = frozenset()
-    tombstones: frozenset[NodeId] = frozenset()
     moves: MoveBook = field(default_factory=MoveBook)
     applied: LogIndex = 0
 
@@ -108,15 +98,32 @@ class MetaState:
         return self.founding.cluster_id if self.founding else b""
 
     @property
+    def table(self) -> PartitionTable | None:
+        """The partition table; None while the node is blind."""
+        return None if self.roster is None else self.roster.table
+
+    @property
+    def tombstones(self) -> frozenset[NodeId]:
+        """Identifiers that are never used again."""
+        return frozenset() if self.roster is None else self.roster.tombstones
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """Every node of the cluster, also one that is only joining, in the order of their identifiers."""
-        if self.table is None:
-            return ()
-        return tuple(sorted((*self.table.nodes, *self.joining), key=lambda node: node.identifier))
+        return () if self.roster is None else self.roster.nodes
 
     def node(self, identifier: NodeId) -> Node | None:
         """The node of this identifier, if it is in the cluster."""
-        return next((node for node in self.nodes if node.identifier == identifier), None)
+        return None if self.roster is None else self.roster.node(identifier)
+
+    def members_of(self, header: NodeId) -> tuple[Node, ...]:
+        """The nodes to ask for a data group: its members as reported last, then those to come; none for no group."""
+        record = None if self.roster is None else self.roster.group(header)
+        if self.roster is None or record is None:
+            return ()
+        coming = (self.roster.wanted_members(header) or frozenset()) - record.members
+        asked = (*sorted(record.members), *sorted(coming))
+        return tuple(node for node in map(self.roster.node, asked) if node is not None)
 
     def start_of(self, identifier: NodeId) -> Start | None:
         """The last start of a node that the log knows."""
@@ -165,7 +172,7 @@ class MetaState:
                 return self
             case EntryKind.MEMBERSHIP:
                 return self._after_membership(entry)
-        if not self.is_founded:
+        if self.roster is None:
             raise MetadataRefused("an entry in front of the founding of the cluster")
         match entry.kind:
             case EntryKind.PHYSICAL_PLAN:
@@ -173,16 +180,21 @@ class MetaState:
             case EntryKind.NODE_STARTED:
                 return self._after_start(entry)
             case EntryKind.ADD_NODE:
-                return self._after_add_node(_read_all(entry.body, Reader.node))
+                return replace(self, roster=self.roster.after_adding(_read_all(entry.body, Reader.node)))
             case EntryKind.REMOVE_NODE:
-                return self._after_remove_node(_read_all(entry.body, Reader.node))
+                node, is_urgent = _read_all(entry.body, read_removal)
+                return replace(self, roster=self.roster.after_removing(node, is_urgent=is_urgent))
+            case EntryKind.GROUP_MEMBERS:
+                return replace(self, roster=self.roster.after_report(*_read_all(entry.body, read_report)))
             case _:
                 raise Unsupported(f"the meta group has no use for an entry of type {entry.kind}")
 
     def _after_membership(self, entry: Entry) -> "MetaState":
         membership, offset = Membership.decode(entry.body)
-        if self.is_founded:
-            return self._after_change(membership, entry.index)
+        if self.roster is not None:
+            roster = self.roster.after_membership(membership, entry.index)
+            starts = tuple(pair for pair in self.starts if pair[0] not in roster.tombstones)
+            return replace(self, roster=roster, starts=starts)
         reader = Reader(entry.body, offset)
         founding = Founding.read(reader)
         reader.end()
@@ -190,29 +202,7 @@ class MetaState:
         if membership != Membership(table.identifiers):
             raise MalformedInput("the founding entry's voters are not the nodes of its table")
         founding = replace(founding, table=table)
-        return replace(self, founding=founding, membership=membership, table=table)
-
-    def _after_change(self, membership: Membership, index: LogIndex) -> "MetaState":
-        """A change of members: who was one and is none any more is gone for ever, once the change is uniform."""
-        before = self.membership.members if self.membership else frozenset()
-        if membership.is_joint:
-            return replace(self, membership=membership)
-        gone = before - membership.members
-        table = self.table
-        for identifier in sorted(gone):
-            if table is not None and identifier in table.identifiers and not table.slots_of(identifier):
-                table = table.without_node(identifier)
-        if table is not self.table and table is not None:
-            table = table.at(index)
-        return replace(
-            self,
-            membership=membership,
-            table=table,
-            joining=tuple(node for node in self.joining if node.identifier not in gone),
-            leaving=self.leaving - gone,
-            tombstones=self.tombstones | gone,
-            starts=tuple(pair for pair in self.starts if pair[0] not in gone),
-        )
+        return replace(self, founding=founding, roster=Roster.founded(table))
 
     def _after_plan(self, plan: Plan) -> "MetaState":
         match plan:
@@ -256,21 +246,6 @@ class MetaState:
         known[identifier] = start
         return replace(self, starts=tuple(sorted(known.items())))
 
-    def _after_add_node(self, node: Node) -> "MetaState":
-        if node in self.nodes:
-            return self
-        if node.identifier in self.tombstones or self.node(node.identifier) is not None:
-            raise MetadataRefused(f"the identifier {node.identifier} is or was in use")
-        return replace(self, joining=tuple(sorted((*self.joining, node), key=lambda each: each.identifier)))
-
-    def _after_remove_node(self, node: Node) -> "MetaState":
-        found = self.node(node.identifier)
-        if found is None:
-            raise MetadataRefused(f"{node} is not in the cluster")
-        if self.table is not None and len(self.nodes) <= self.table.replica_num:
-            raise MetadataRefused(f"a cluster for {self.table.replica_num} replicas keeps {len(self.nodes)} nodes")
-        return replace(self, leaving=self.leaving | {found.identifier})
-
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def to_snapshot(self) -> bytes:
@@ -279,13 +254,9 @@ class MetaState:
         writer.i32(SNAPSHOT_VERSION)
         writer.i64(self.applied)
         writer.each([self.founding] if self.founding else [], lambda founding: founding.write(writer))
-        writer.each([self.membership] if self.membership else [], lambda value: writer.raw(value.encode()))
-        writer.each([self.table] if self.table else [], lambda table: write_table(writer, table))
+        writer.each([self.roster] if self.roster else [], lambda roster: write_roster(writer, roster))
         writer.each(self.storage_groups, writer.text)
         writer.each(self.starts, lambda pair: _write_start(writer, *pair))
-        writer.each(self.joining, writer.node)
-        writer.each(sorted(self.leaving), writer.i32)
-        writer.each(sorted(self.tombstones), writer.i32)
         return writer.bytes()
 
     @classmethod
@@ -296,21 +267,12 @@ class MetaState:
         if version != SNAPSHOT_VERSION:
             raise MalformedInput(f"a meta snapshot of version {version}; this one reads {SNAPSHOT_VERSION}")
         applied = reader.i64()
-
-        def read_membership() -> Membership:
-            membership, reader.offset = Membership.decode(data, reader.offset)
-            return membership
-
         state = cls(
             applied=applied,
             founding=_only(reader.each(lambda: Founding.read(reader), 1)),
-            membership=_only(reader.each(read_membership, 1)),
-            table=_only(reader.each(lambda: read_table(reader), 1)),
+            roster=_only(reader.each(lambda: read_roster(reader), 1)),
             storage_groups=reader.each(reader.text, 4),
             starts=reader.each(lambda: _read_start(reader), 20),
-            joining=reader.each(reader.node, 16),
-            leaving=frozenset(map(NodeId, reader.each(reader.i32, 4))),
-            tombstones=frozenset(map(NodeId, reader.each(reader.i32, 4))),
         )
         reader.end()
         if list(state.storage_groups) != sorted(set(state.storage_groups)):

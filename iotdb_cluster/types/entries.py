@@ -25,6 +25,8 @@ class EntryKind(IntEnum):
     """Meta log: a time to live; data group: what has expired."""
     ACCOUNT = 20
     """Meta log: a change of users, roles or privileges."""
+    GROUP_MEMBERS = 21
+    """Meta log. Body: i32 header, i64 index, i32 count, i32 voters: what a data group has committed there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class PlanKind(IntEnum):
     """`str path`: one storage group; its series and data go."""
     NODE_STARTED = 66
     """Between nodes only, on the way to the meta group's leader: the body of a NODE_STARTED entry."""
+    META_ENTRY = 67
+    """Between nodes only, likewise: `u8 entry kind | body`, for entries about nodes, groups and moves."""
 
 
 @dataclass(frozen=True, slots=True)

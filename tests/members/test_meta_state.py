@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from iotdb_cluster.errors import MalformedInput, StatusCode
 from iotdb_cluster.members.meta_codec import Writer
-from iotdb_cluster.members.meta_state import Founding, MetaState, Start, node_payload, started_payload
+from iotdb_cluster.members.meta_state import Founding, MetaState, Start, started_payload
+from iotdb_cluster.members.roster_codec import add_node_payload, remove_node_payload, report_payload
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
@@ -70,7 +71,7 @@ def test_the_first_entry_founds_the_cluster() -> None:
     story = Story(3, 1, 2)
     state = story.state
     assert CLUSTER == state.cluster_id
-    assert Membership(ids(1, 2, 3)) == state.membership
+    assert Membership(ids(1, 2, 3)) == state.roster.membership
     assert [1, 2, 3] == [each.identifier for each in state.nodes]
     assert 1 == state.table.meta_index
     assert slot_of("root.sg0", 100) == state.slot_of("root.sg0")
@@ -156,19 +157,20 @@ def test_an_old_copy_of_a_disk_shows_by_its_start() -> None:
 
 def test_adding_and_removing_is_recorded() -> None:
     story = Story(1, 2, 3)
-    assert 303 == story.enter(node_payload(EntryKind.REMOVE_NODE, node(1)))  # three replicas need three nodes
-    assert 200 == story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
-    assert 200 == story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
-    assert 303 == story.enter(node_payload(EntryKind.ADD_NODE, replace(node(4), ip="10.0.0.9")))
+    assert 303 == story.enter(remove_node_payload(node(1)))  # three replicas need three nodes
+    assert 200 == story.enter(add_node_payload(node(4)))
+    assert 200 == story.enter(add_node_payload(node(4)))
+    assert 303 == story.enter(add_node_payload(replace(node(4), ip="10.0.0.9")))
     assert node(4) == story.state.node(NodeId(4))
-    assert 200 == story.enter(node_payload(EntryKind.REMOVE_NODE, node(4)))
-    assert ids(4) == story.state.leaving
-    assert 303 == story.enter(node_payload(EntryKind.REMOVE_NODE, node(9)))
+    assert 303 == story.enter(remove_node_payload(node(9)))
+    story.members(Membership(ids(1, 2, 3), learners=ids(4)))
+    assert 200 == story.enter(remove_node_payload(node(4)))
+    assert ids(4) == story.state.roster.leaving
 
 
 def test_who_leaves_the_membership_is_never_a_node_again() -> None:
     story = Story(1, 2, 3)
-    story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
+    story.enter(add_node_payload(node(4)))
     story.members(Membership(ids(1, 2, 3), learners=ids(4)))
     story.start(4, 1)
     story.members(Membership(ids(1, 2, 4), outgoing=ids(1, 2, 3)))
@@ -177,7 +179,7 @@ def test_who_leaves_the_membership_is_never_a_node_again() -> None:
     assert ids(4) == story.state.tombstones
     assert None is story.state.node(NodeId(4))
     assert None is story.state.start_of(NodeId(4))
-    assert 303 == story.enter(node_payload(EntryKind.ADD_NODE, node(4)))
+    assert 303 == story.enter(add_node_payload(node(4)))
 
 
 @pytest.mark.parametrize(
@@ -216,11 +218,14 @@ def busy_story() -> Story:
     story.set("root.b")
     story.set("root.a.é")
     story.start(1, 4, random=-(2**63))
-    story.enter(node_payload(EntryKind.ADD_NODE, node(9)))
-    story.enter(node_payload(EntryKind.ADD_NODE, node(8)))
-    story.enter(node_payload(EntryKind.REMOVE_NODE, node(-5)))
+    story.enter(add_node_payload(node(9)))
+    story.enter(add_node_payload(node(8)))
     story.members(Membership(ids(1, 2, 3, -5), learners=ids(8, 9)))
     story.members(Membership(ids(1, 2, 3, -5), learners=ids(9)))
+    story.members(Membership(ids(1, 2, 3, -5, 9)))
+    story.enter(report_payload(NodeId(3), 7, ids(3, 9, -5)))
+    story.enter(remove_node_payload(node(-5), is_urgent=True))
+    story.enter(add_node_payload(node(7)))
     return story
 
 
