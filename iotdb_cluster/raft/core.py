@@ -119,7 +119,7 @@ class Raft:
     def left_mark(self) -> LeftMark:
         """What the node keeps when it drops this replica (rule 3.12).
 
-        A replica that was made again and is dropped before it reached its mark hands that mark on: its own log says less.
+        A replica that was made again and is dropped before it reached its mark hands that mark on.
         """
         return LeftMark(self._state.hard_state, self._state.voting_position)
 
@@ -381,6 +381,7 @@ class Raft:
         state.role, state.leader = Role.LEADER, state.me
         self._watch.heard(state.now_ms)
         self._leading = Leadership(state)
+        self._leading.commit()  # a lone seed node may hold the first entry already, and nobody will answer it
 
     def _vote_asked(self, request: VoteRequest, token: Token) -> None:
         """Judge a request in the order of rule 3.5; what is refused without its term changes nothing here."""

@@ -10,6 +10,9 @@ from iotdb_cluster.types.membership import Membership
 from tests.sim.group.node import Batch, SimulatedNode
 from tests.sim.group.world import GroupWorld
 
+BURSTS_MAX = 150
+"""How often in a seed clients hurry because two leaders are there at once."""
+
 
 class Clients:
     """Each client asks some node, mostly the one it takes for the leader, for a write or a strong read."""
@@ -19,6 +22,7 @@ class Clients:
         self._random = world.random_for("clients")
         self.is_on = True
         self.operations = 0
+        self._bursts = 0
         for client in range(world.knobs.clients):
             world.clock.after(self._gap_ms(), self._act, client)
 
@@ -29,27 +33,30 @@ class Clients:
         if not self.is_on:
             return
         world, random = self._world, self._random
-        world.clock.after(self._gap_ms(), self._act, client)
-        node = self._choose()
-        if node is None:
+        leaders = [(node.raft.term, node) for node in world.alive if node.raft is not None and node.raft.is_leader]
+        if len(leaders) > 1 and self._bursts < BURSTS_MAX:
+            # The deposed one does not know it yet: nothing is more telling than what it still says.
+            self._bursts += 1
+            world.clock.after(random.randint(1, 5), self._act, client)
+            leaders.sort(key=lambda pair: pair[0])
+            self._ask(client, leaders[0][1], read_chance=0.9)
+            self._ask(client, leaders[-1][1], read_chance=0.3)
             return
+        world.clock.after(self._gap_ms(), self._act, client)
+        alive = world.alive
+        hinted = world.nodes.get(world.leader_hint) if world.leader_hint is not None else None
+        if hinted is not None and hinted.raft is not None and random.random() < 0.7:
+            self._ask(client, hinted, read_chance=0.3)
+        elif alive:
+            self._ask(client, random.choice(alive), read_chance=0.3)
+
+    def _ask(self, client: int, node: SimulatedNode, *, read_chance: float) -> None:
+        world, random = self._world, self._random
         self.operations += 1
-        if random.random() < 0.3:
+        if random.random() < read_chance:
             node.deliver(ReadIndex(world.oracle.ask(client)))
         else:
             write(world, node, random.randint(1, world.knobs.client_batch_max))
-
-    def _choose(self) -> SimulatedNode | None:
-        world, random = self._world, self._random
-        alive = world.alive
-        if not alive:
-            return None
-        hinted = world.nodes.get(world.leader_hint) if world.leader_hint is not None else None
-        if hinted is not None and hinted.raft is not None and random.random() < 0.7:
-            return hinted
-        leaders = [node for node in alive if node.raft is not None and node.raft.is_leader]
-        # A leader that was deposed and does not know it is the most interesting one to ask.
-        return random.choice(leaders if leaders and random.random() < 0.7 else alive)
 
 
 def write(world: GroupWorld, node: SimulatedNode, count: int = 1) -> Batch:
@@ -103,7 +110,10 @@ class Operator:
         kinds += ["remove", "demote"] * (len(voters) > 1) + ["shrink"] * (len(voters) > 3)
         kind = random.choice(kinds) if kinds else None
         if kind == "add":
-            return Membership(current.voters, current.learners | {random.choice(outside)})
+            # Those who were here before are the ones who could contradict themselves.
+            returning = [number for number in outside if number in self._world.nodes]
+            chosen = {random.choice(returning if returning and random.random() < 0.7 else outside)}
+            return Membership(current.voters, current.learners | chosen)
         if kind == "drop":
             return Membership(current.voters, current.learners - {random.choice(learners)})
         if kind == "promote":
@@ -141,7 +151,7 @@ class Operator:
                 if (node is None or has_left) and number not in self._tombstones:
                     world.note(number, "gets a replica")
                     world.make_replica(number)
-            elif node is not None and node.raft is not None and self._random.random() < 0.2:
+            elif node is not None and node.raft is not None and self._random.random() < world.knobs.drop_chance:
                 world.note(number, "drops its replica")
                 node.leave()
 

@@ -51,6 +51,8 @@ class Knobs:
     client_batch_max: int
     changes_gap_ms: int
     """0: the membership never changes."""
+    drop_chance: float
+    """How soon a node that left drops its replica."""
     transfer_gap_ms: int
     fault_gap_ms: int
     faults: tuple[str, ...]
@@ -84,6 +86,9 @@ FAULTS = (
     "slow_disk",
     "hang_disk",
     "storm",
+    "dance",
+    "dance",
+    "intrude",
 )
 
 
@@ -100,7 +105,7 @@ def draw_knobs(random: Random) -> Knobs:
     ]
     settings = _draw_settings(random)
     election_ms = settings.election_timeout_max_ms
-    kinds = random.sample(FAULTS, random.randint(1, 6))
+    kinds = set(random.sample(FAULTS, random.randint(1, 6)))
     return Knobs(
         voters=nodes[0],
         learners=nodes[1],
@@ -119,6 +124,7 @@ def draw_knobs(random: Random) -> Knobs:
         client_gap_ms=random.choice([election_ms // 10, election_ms // 3, election_ms]),
         client_batch_max=random.choice([1, 1, 3]),
         changes_gap_ms=random.choice([election_ms // 4, election_ms]) if changes else 0,
+        drop_chance=random.choice([0.1, 0.5, 1.0]),
         transfer_gap_ms=random.choice([0, 0, 0, election_ms, 4 * election_ms]),
         fault_gap_ms=random.choice([election_ms // 2, election_ms, 2 * election_ms]),
         faults=tuple(sorted(kinds)),

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from iotdb_cluster.types.identity import NodeId
+from iotdb_cluster.raft.messages import VoteRequest
+from iotdb_cluster.types.identity import BEFORE_FIRST, NodeId
+from tests.sim.group.network import Call
 from tests.sim.group.node import SimulatedNode
 from tests.sim.group.world import GroupWorld
 
@@ -16,6 +18,9 @@ class Nemesis:
         self.is_on = True
         self.faults = 0
         self._usual_sync_ms = dict(world.knobs.sync_ms)
+        self._dancing = 0
+        self._dead: frozenset[NodeId] = frozenset()
+        world.on_leader = self.leader_elected
         world.clock.after(self._random.randint(1, world.knobs.fault_gap_ms), self._act)
 
     def _act(self) -> None:
@@ -48,7 +53,7 @@ class Nemesis:
 
     def _up(self, number: NodeId) -> None:
         node = self._world.nodes[number]
-        if node.raft is None and not node.has_left:
+        if node.raft is None and not node.has_left and number not in self._dead:
             self._world.start(number)
 
     def _crash(self) -> None:
@@ -99,6 +104,33 @@ class Nemesis:
         if node.raft is not None and node.is_paused:
             self._world.note(number, "goes on")
             node.resume()
+
+    def _dance(self) -> None:
+        """Figure 8: some leaders in a row go down soon after they are elected, and come back."""
+        self._dancing = self._random.randint(2, 6)
+
+    def leader_elected(self, number: NodeId) -> None:
+        """The world says that this node leads now."""
+        if self._dancing and self.is_on:
+            self._dancing -= 1
+            self._world.clock.after(self._random.randint(0, 8), self._down, [number])
+
+    def _intrude(self) -> None:
+        """A node that is no member any more campaigns without asking first, in ever higher terms."""
+        world = self._world
+        committed = world.ledger.membership
+        outside = sorted(set(world.nodes) - (committed.members if committed is not None else frozenset(world.nodes)))
+        if not outside:
+            return
+        intruder = self._random.choice(outside)
+        node = world.nodes[intruder]
+        last = node.raft.last_id if node.raft is not None else BEFORE_FIRST
+        term = max((other.raft.term for other in world.alive if other.raft is not None), default=0) + 1
+        world.note(intruder, f"intrudes with term {term}")
+        for number in sorted(world.nodes):
+            if number != intruder:
+                request = VoteRequest(term, intruder, last, handover=self._random.random() < 0.5)
+                world.network.send(Call(intruder, -1, number, request, world.clock.now_ms))
 
     # ---- links ----
 
@@ -179,9 +211,10 @@ class Nemesis:
 
     # ---- the end ----
 
-    def heal(self) -> None:
-        """All faults off: links, processes, disks."""
+    def heal(self, dead: frozenset[NodeId] = frozenset()) -> None:
+        """All faults off: links, processes, disks; only `dead` stay as if they had burnt down."""
         self.is_on = False
+        self._dead = dead
         world = self._world
         world.network.heal()
         for number, node in sorted(world.nodes.items()):
@@ -192,4 +225,7 @@ class Nemesis:
                 node.unhang()
             if node.is_paused:
                 node.resume()
-            self._up(number)
+            if number in dead:
+                world.crash(number)
+            else:
+                self._up(number)

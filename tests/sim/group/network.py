@@ -104,7 +104,11 @@ class Network:
             self.expect_failure(call)
             return
         call.is_over = True
-        self._give_back(call, Answered(call.target, call.message, answer))
+        event = Answered(call.target, call.message, answer)
+        self._give_back(call, event)
+        weather = self.weather
+        if weather.repeat and self._random.random() < weather.repeat:
+            self._clock.after(self._random.randint(0, weather.repeat_late_max_ms), self._give_back, call, event)
 
     def heal(self) -> None:
         """Every link works again, quickly and surely."""

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from random import Random
 
 from iotdb_cluster.raft.core import Raft
-from iotdb_cluster.raft.effects import Committed, Effect, PeerRegressed, RoleChanged
+from iotdb_cluster.raft.effects import Committed, Effect, PeerRegressed, Role, RoleChanged
 from iotdb_cluster.raft.events import Event, Received, SnapshotSent
 from iotdb_cluster.raft.log import RaftLog
 from iotdb_cluster.types.entries import Entry
@@ -50,7 +50,7 @@ class GroupWorld:
         self.steps = 0
         self.digests: dict[LogIndex, int] = {}
         self.leader_hint: NodeId | None = None
-        self.phase = "faults"
+        self.on_leader: Callable[[NodeId], None] = lambda number: None
         knobs = self.knobs
         self.membership = Membership(frozenset(knobs.voters), frozenset(knobs.learners))
         if knobs.is_founding:
@@ -201,8 +201,9 @@ class GroupWorld:
         """Judge what a member did, then remember it."""
         self.steps += 1
         raft = step.raft
-        line = f"{self.clock.now_ms} {step.node} {raft.term} {raft.commit_index} {raft.last_id} {len(step.effects)}"
-        self._hash.update(line.encode())
+        last, count = raft.last_id, len(step.effects)
+        numbers = (self.clock.now_ms, step.node, raft.term, raft.commit_index, last.term, last.index, count)
+        self._hash.update(b"%d %d %d %d %d %d %d" % numbers)
         if self._show is not None:
             self._show_step(step)
         self.step = step
@@ -262,6 +263,8 @@ class GroupWorld:
         """Clients hear who leads."""
         if effect.leader is not None:
             self.leader_hint = effect.leader
+        if effect.role is Role.LEADER:
+            self.on_leader(node)
 
     def _show_step(self, step: Step) -> None:
         assert self._show is not None

@@ -41,7 +41,7 @@ class Before:
 class Step:
     """One call of `Raft.step_all`: who, from where, with what, and what came out."""
 
-    __slots__ = ("before", "effects", "events", "incarnation", "node", "raft")
+    __slots__ = ("became_leader", "before", "effects", "events", "incarnation", "node", "raft")
 
     def __init__(
         self,
@@ -58,10 +58,7 @@ class Step:
         self.events = events
         self.effects = effects
         self.raft = raft
-
-    @property
-    def became_leader(self) -> bool:
-        return self.raft.is_leader and (self.before.role is not Role.LEADER or self.before.term != self.raft.term)
+        self.became_leader = raft.is_leader and (before.role is not Role.LEADER or before.term != raft.term)
 
     @property
     def led(self) -> bool:
