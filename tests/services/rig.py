@@ -82,6 +82,7 @@ class RunningNode:
         self._error: BaseException | None = None
         self._process: NodeProcess | None = None
         self._thread = threading.Thread()
+        self._table: TableLayout | None = None
 
     def start(self) -> "RunningNode":
         """Let it run; raises what its start is refused with."""
@@ -140,9 +141,11 @@ class RunningNode:
             return node_of(meta.checkAlive())
 
     def table(self) -> TableLayout:
-        """The partition table, as a client gets it."""
-        with stock("TSMetaService", self.meta_address) as meta:
-            return decode_table(meta.addNode(meta.checkAlive()).partitionTableBytes)
+        """The partition table, as a client gets it once."""
+        if self._table is None:
+            with stock("TSMetaService", self.meta_address) as meta:
+                self._table = decode_table(meta.addNode(meta.checkAlive()).partitionTableBytes)
+        return self._table
 
     def header_of(self, path: str) -> Node:
         """The node whose group holds a path; here storage groups have two levels."""
