@@ -3,8 +3,8 @@
 MAX_STATEMENT_CHARACTERS = 1 << 20
 """Characters of a statement; a long text in an INSERT is one token and may take nearly all of them."""
 
-MAX_TOKENS = 10_000
-"""Tokens of a statement; a path, a number, a text or a time is one. Room for an INSERT of 2,500 measurements."""
+MAX_TOKENS = 6_000
+"""Tokens of a statement; a path, a number, a text or a time is one. Room for an INSERT of 1,490 measurements."""
 
 MAX_WORD_CHARACTERS = 2_000
 """Characters of a name, a number or a duration."""

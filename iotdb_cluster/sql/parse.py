@@ -6,42 +6,16 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from iotdb_cluster.errors import SqlError
-from iotdb_cluster.sql.keywords import CONTEXTUAL, RESERVED
 from iotdb_cluster.sql.limits import MAX_CACHED_CHARACTERS, MAX_CACHED_STATEMENTS, MAX_STATEMENT_CHARACTERS
-from iotdb_cluster.sql.refusal import Refusal, shown
+from iotdb_cluster.sql.refusal import Refusal
 from iotdb_cluster.sql.statements import Statement
 
 if TYPE_CHECKING:
-    from lark import Lark, UnexpectedToken
+    from lark import Lark
 
     from iotdb_cluster.sql.scanner import Source
 
-_DESCRIPTIONS = {
-    "NAME": "a name",
-    "INT": "an integer",
-    "REAL": "a decimal",
-    "STRING": "a text in quotes",
-    "DURATION": "a duration such as 1d2h",
-    "TIME": "a time",
-    "FILE": "a file",
-    "ROOT": "a path from root",
-    "ROOT_PATH": "a path from root",
-    "ROOT_PATTERN": "a path from root",
-    "SUFFIX": "a path",
-    "OPERATOR": "a comparison",
-    "COMMA": "','",
-    "EQUAL": "'='",
-    "LPAR": "'('",
-    "RPAR": "')'",
-    "LSQB": "'['",
-    "RSQB": "']'",
-    "PLUS": "'+'",
-    "MINUS": "'-'",
-    "$END": "the end",
-}
-_END = "$END"
 _REPEATED = ("SELECT", "SHOW", "COUNT", "EXPLAIN")
-_IGNORED_AT_END = " \t\r\n`;"
 
 
 def parse(text: str, *, zone: tzinfo, now_ms: int) -> Statement:
@@ -88,7 +62,9 @@ def _parse(source: "Source") -> Statement:
     except Refusal as refusal:
         raise refusal.to_error(source.text) from None
     except UnexpectedToken as unexpected:
-        raise _refusal_of(unexpected, source.text).to_error(source.text) from None
+        from iotdb_cluster.sql.unexpected import refusal_of
+
+        raise refusal_of(unexpected, source.text).to_error(source.text) from None
     assert isinstance(statement, Statement), statement
     return statement
 
@@ -103,38 +79,3 @@ def _grammar() -> "Lark":
 
     rules = resources.files(__package__).joinpath("grammar.lark").read_text(encoding="utf-8")
     return Lark(rules, parser="lalr", lexer=Scanner, transformer=Builder(), maybe_placeholders=True)
-
-
-def _refusal_of(unexpected: "UnexpectedToken", text: str) -> Refusal:
-    from iotdb_cluster.sql.scanner import extent
-
-    token, accepted = unexpected.token, set(unexpected.expected)
-    if token.type == _END:
-        position, word, what = len(text.rstrip(_IGNORED_AT_END)), "", "unexpected end of the statement"
-    else:
-        position = token.start_pos or 0
-        word = extent(text, position)
-        what = f"unexpected {shown(word)}"
-    if token.type in RESERVED and "NAME" in accepted:
-        what += ", a keyword, which cannot be a name"
-    elif token.type == "ROOT_PATTERN" and "ROOT_PATH" in accepted:
-        what += ", a path with '*'"
-        accepted -= {"ROOT", "ROOT_PATH"}
-    expected = _described(accepted)
-    if expected:
-        what += ", expected " + _listed(expected)
-    return Refusal(what, position, word, expected=expected)
-
-
-def _described(accepted: set[str]) -> tuple[str, ...]:
-    if "NAME" in accepted:
-        accepted = accepted - CONTEXTUAL
-    if "OPERATOR" in accepted:
-        accepted = accepted - {"EQUAL"}
-    keywords = sorted(name for name in accepted if name not in _DESCRIPTIONS)
-    others = sorted({_DESCRIPTIONS[name] for name in accepted if name in _DESCRIPTIONS})
-    return (*keywords, *others)
-
-
-def _listed(words: tuple[str, ...]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

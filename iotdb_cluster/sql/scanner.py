@@ -17,7 +17,7 @@ from iotdb_cluster.sql.keywords import CONTEXTUAL, keyword_of
 from iotdb_cluster.sql.limits import MAX_DEPTH, MAX_TOKENS, MAX_WORD_CHARACTERS
 from iotdb_cluster.sql.refusal import Refusal, shown
 from iotdb_cluster.sql.times import BadTime, has_offset, is_duration, moment_ms
-from iotdb_cluster.types.paths import MAX_LEVELS, ROOT, WILDCARD
+from iotdb_cluster.types.paths import MAX_LEVELS, ROOT, WILDCARD, nodes_of
 
 _SCRIPTS = (
     "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
@@ -120,7 +120,7 @@ class Scanner(Lexer):
                     depth += (word == "(") - (word == ")")
                 case "PATH":
                     token = _path(word, start)
-                    if _ANOTHER_NODE.match(text, end):
+                    if len(nodes_of(token)) == MAX_LEVELS and _ANOTHER_NODE.match(text, end):
                         raise Refusal(f"the path has more than {MAX_LEVELS} levels", start, word)
                 case "REAL" | "STRING" | "FILE":
                     token = Token(kind, word, start)
