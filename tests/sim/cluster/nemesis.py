@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -79,6 +80,7 @@ class Nemesis:
         self.begun = 0
         self.calm = field.network.weather
         self.storms = 0
+        self.has_given_up = False
 
     def strike(self) -> None:
         """Begin one fault and let it end by itself."""
@@ -99,10 +101,15 @@ class Nemesis:
             ending()
 
     def give_up(self) -> None:
-        """End every fault now."""
+        """End every fault now, and begin nothing more."""
+        self.has_given_up = True
         for number in sorted(self._endings):
             self._end(number)
         self.field.network.heal()
+
+    def later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        """Do a further part of a fault in a while, unless all is over by then."""
+        self.field.scheduler.after(delay_ms * MS, lambda: None if self.has_given_up else act())
 
     # -- choosing --------------------------------------------------------------------------------------------------
 
@@ -193,7 +200,7 @@ def swizzle(nemesis: Nemesis) -> Ending:
     clogged = places[: field.random.randint(1, len(places))]
     for step, place in enumerate(clogged):
         others = [other for other in places if other != place]
-        field.scheduler.after(step * field.short_ms * MS // 3, lambda p=place, o=others: field.network.split([p], o))
+        nemesis.later(step * field.short_ms // 3, partial(field.network.split, [place], others))
     return field.network.heal
 
 
@@ -250,7 +257,7 @@ def restart_storm(nemesis: Nemesis) -> Ending:
     node = nemesis.any_node()
     for turn in range(field.random.randint(2, 5)):
         at_ms = turn * field.random.randint(20, field.short_ms)
-        field.scheduler.after(at_ms * MS, lambda: _restart(node))
+        nemesis.later(at_ms, partial(_restart, node))
     return node.start
 
 
