@@ -11,13 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
-from iotdb_cluster.client.operators import ask_report
+from iotdb_cluster.client.operators import MetaClient, ask_report, header_of
 from iotdb_cluster.demo.comparing import Comparison, compare_all
 from iotdb_cluster.demo.connections import TabletWriter, create_storage_groups, reader_of
 from iotdb_cluster.demo.loading import Loader
 from iotdb_cluster.demo.plot import draw_temperatures
 from iotdb_cluster.demo.stations import STATIONS, Site, load_station, sites_of
 from iotdb_cluster.errors import CommandRefused
+from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types.report import Report
 
 NODE_COUNT = 3
@@ -59,12 +60,16 @@ def load_and_lose(cluster: LocalCluster, data: Path, plot: Path, console: Consol
 def _spread(cluster: LocalCluster, sites: list[Site], console: Console) -> None:
     """Make the storage groups; raises `CommandRefused` when a data group holds none."""
     create_storage_groups(cluster.nodes, [site.storage_group for site in sites])
-    report = _report_of(cluster.nodes[0])
-    held = Counter(report.storage_groups[site.storage_group] for site in sites)
-    empty = [member.identifier for member in report.members if not held[member.identifier]]
+    first = cluster.nodes[0]
+    # The table says who owns the slot of a storage group; which groups a node has heard of yet does not matter.
+    with MetaClient((first.ip, first.meta_port)) as meta:
+        table = meta.partition_table()
+    headers = [node.identifier for node, _ in table.nodes]
+    held = Counter(header_of(table, slot_of(site.storage_group)).identifier for site in sites)
+    empty = [header for header in headers if not held[header]]
     if empty:
         raise CommandRefused(f"data group {empty[0]} holds no site, so this run would prove nothing about it")
-    spread = ", ".join(f"{held[member.identifier]} in group {member.identifier}" for member in report.members)
+    spread = ", ".join(f"{held[header]} in group {header}" for header in headers)
     console.print(f"{len(sites)} sites: {spread}")
 
 
