@@ -30,7 +30,7 @@ REMEMBERED = "cluster.json"
 PORTS = range(15_000, 32_000)
 """Below what the system hands out for outgoing connections, so that nobody takes a port while its node is down."""
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.05
 ANSWER_TIMEOUT_MS = 1_000
@@ -110,7 +110,7 @@ class LocalCluster:
             _lock(folder, held)
             ports = _remembered_ports(folder, node_count, client_port)
             if ports is None:
-                ports = _choose_ports(node_count, client_port)
+                ports = choose_ports(node_count, client_port)
                 _remember(folder, ports)
         except BaseException:
             held.close()
@@ -269,7 +269,7 @@ def _remember(folder: Path, ports: list[tuple[int, int, int]]) -> None:
     temporary.replace(folder / REMEMBERED)
 
 
-def _choose_ports(node_count: int, client_port: int | None) -> list[tuple[int, int, int]]:
+def choose_ports(node_count: int, client_port: int | None) -> list[tuple[int, int, int]]:
     """Meta, data and client port of each node, all of them free just now."""
     wanted = [] if client_port is None else list(range(client_port, client_port + node_count))
     for port in wanted:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iotdb_cluster.cli.local_cluster import LOOPBACK, _choose_ports
+from iotdb_cluster.cli.local_cluster import LOOPBACK, choose_ports
 from iotdb_cluster.client.operators import ask_report
 from tests.process.conftest import PROJECT, is_alive, wait_for
 
@@ -89,7 +89,7 @@ def test_status_shows_a_lost_node_and_the_groups_that_go_on(cluster_of, run_comm
 @pytest.fixture
 def alone(tmp_path):
     """The configuration folder, in the original's form, of a node that is its own cluster."""
-    ((meta, data, client),) = _choose_ports(1, None)
+    ((meta, data, client),) = choose_ports(1, None)
     conf = tmp_path / "home" / "conf"
     conf.mkdir(parents=True)
     (conf / "iotdb-cluster.properties").write_text(

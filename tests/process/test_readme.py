@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from iotdb_cluster.cli.local_cluster import _choose_ports
+from iotdb_cluster.cli.local_cluster import choose_ports
 from tests.process.conftest import COMMAND, PROJECT
 
 pytestmark = pytest.mark.process
@@ -35,7 +35,7 @@ def test_the_first_minute(shell, tmp_path):
     text = (PROJECT / "README.md").read_text()
     (block,) = re.findall(r"## One minute to a first query\n\n```sh\n(.*?)```", text, re.DOTALL)
     _, start, _, *rest = block.replace("\\\n", "").splitlines()
-    ((_, _, port),) = _choose_ports(1, None)
+    ((_, _, port),) = choose_ports(1, None)
     start = start.replace("55560", str(port)).replace("/tmp/my-cluster", str(tmp_path / "c")).removesuffix(" &")
     cluster = shell(f"exec {start}")
     try:
