@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.failover import fail_over_times_s
+from bench.failover import fail_over_times_s, header_of_group
 from bench.load import TABLET_COLUMNS, TABLET_ROWS
 from bench.measure import Rate, bare_log, rate_of
 from bench.page import as_page
@@ -109,14 +109,15 @@ def _read(cluster: LocalCluster, count: int) -> dict[str, Any]:
 def _leaders(cluster: LocalCluster) -> list[tuple[str, LocalNode]]:
     """Storage groups, and for each the node that leads its data group, to which a knowing client would connect."""
     nodes = {node.identifier: node for node in cluster.nodes}
+    names = [f"root.g{number}" for number in range(GROUP_COUNT)]
     with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
-        for number in range(GROUP_COUNT):
-            session.set_storage_group(f"root.g{number}")
+        for name in names:
+            session.set_storage_group(name)
     report = ask_report((cluster.nodes[0].ip, cluster.nodes[0].meta_port))
     if report is None:
         raise RuntimeError(f"{cluster.nodes[0].name} does not answer")
     leader_of = {group.header: group.leader for group in report.groups}
-    return [(name, nodes[leader_of[header]]) for name, header in sorted(report.storage_groups.items())]
+    return [(name, nodes[leader_of[header_of_group(cluster, name)]]) for name in names]
 
 
 def _clients(kind: str, count: int, leaders: list[tuple[str, LocalNode]]) -> list[dict[str, Any]]:

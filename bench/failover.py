@@ -4,8 +4,10 @@ import threading
 import time
 
 from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
-from iotdb_cluster.client.operators import ask_report
+from iotdb_cluster.client.operators import MetaClient, ask_report, header_of
 from iotdb_cluster.client.session import Session
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.types.identity import NodeId
 
 DEVICE = "root.g0.failover"
 STEADY_WRITES = 20
@@ -66,6 +68,13 @@ def _leader(cluster: LocalCluster) -> LocalNode:
     report = ask_report((node.ip, node.meta_port))
     if report is None:
         raise RuntimeError(f"{node.name} does not answer")
-    header = report.storage_groups["root.g0"]
+    header = header_of_group(cluster, "root.g0")
     leader = next(group.leader for group in report.groups if group.header == header)
     return next(each for each in cluster.nodes if each.identifier == leader)
+
+
+def header_of_group(cluster: LocalCluster, storage_group: str) -> NodeId:
+    """Whose data group holds a storage group, by the partition table."""
+    node = cluster.nodes[0]
+    with MetaClient((node.ip, node.meta_port)) as meta:
+        return header_of(meta.partition_table(), slot_of(storage_group)).identifier

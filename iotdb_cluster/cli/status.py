@@ -87,8 +87,8 @@ def ask_cluster(ask: Ask, address: Address) -> ClusterStatus:
 
 
 def put_together(reports: Sequence[Report]) -> ClusterStatus:
-    """One picture out of at least one report; the newest partition table decides who is a member."""
-    newest = max(reports, key=lambda report: -1 if report.table_version is None else report.table_version)
+    """One picture out of at least one report; who has applied most of the meta log says who is a member."""
+    newest = max(reports, key=_age)
     by_identifier = {report.node.identifier: report for report in reports}
     members = newest.members or (newest.node,)
     return ClusterStatus(
@@ -97,6 +97,14 @@ def put_together(reports: Sequence[Report]) -> ClusterStatus:
         table_version=newest.table_version,
         nodes=tuple(_node_status(member, by_identifier.get(member.identifier), newest) for member in members),
         groups=tuple(_group_statuses(reports)),
+    )
+
+
+def _age(report: Report) -> tuple[LogIndex, LogIndex]:
+    """How much of the meta log a report stands for."""
+    return (
+        -1 if report.table_version is None else report.table_version,
+        -1 if report.meta is None else report.meta.last_applied,
     )
 
 
