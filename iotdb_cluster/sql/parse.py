@@ -1,13 +1,14 @@
 """Statements from text: the one way in. The grammar is in `grammar.lark`, the tree in `statements.py`."""
 
 import functools
+import re
 from datetime import tzinfo
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from iotdb_cluster.errors import SqlError
 from iotdb_cluster.sql.limits import MAX_CACHED_CHARACTERS, MAX_CACHED_STATEMENTS, MAX_STATEMENT_CHARACTERS
-from iotdb_cluster.sql.refusal import Refusal
+from iotdb_cluster.sql.refusal import Refusal, shown
 from iotdb_cluster.sql.statements import Statement
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from iotdb_cluster.sql.scanner import Source
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _REPEATED = ("SELECT", "SHOW", "COUNT", "EXPLAIN")
 
 
@@ -57,6 +59,7 @@ def _parse(source: "Source") -> Statement:
     from lark import UnexpectedToken
 
     try:
+        _check_characters(source.text)
         # A `Source` is what our scanner reads; lark only hands it through.
         statement = _grammar().parse(source)
     except Refusal as refusal:
@@ -67,6 +70,12 @@ def _parse(source: "Source") -> Statement:
         raise refusal_of(unexpected, source.text).to_error(source.text) from None
     assert isinstance(statement, Statement), statement
     return statement
+
+
+def _check_characters(text: str) -> None:
+    half = None if text.isascii() else _HALF_CHARACTER.search(text)
+    if half:
+        raise Refusal(f"{shown(half.group())} is no character", half.start(), half.group())
 
 
 @functools.cache

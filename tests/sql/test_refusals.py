@@ -61,6 +61,7 @@ def test_a_refusal_says_where_what_and_what_else():
         ("flush root.a maybe", 1, 14, "maybe", ()),
         ("EXPLAIN SHOW VERSION", 1, 9, "SHOW", ("SELECT",)),
         ("SELECT s1 FROM root.a \x00", 1, 23, "\x00", ()),
+        ("INSERT INTO root.a(timestamp,t) VALUES(1,'a\ud800')", 1, 44, "\ud800", ()),
     ],
 )
 def test_the_place_of_what_does_not_parse(text, line, column, token, expected):
@@ -148,6 +149,14 @@ def test_an_encoding_suits_its_type_or_is_refused(data_type, encoding):
         assert (data_type, encoding) == (read(text).schema.data_type.name, read(text).schema.encoding.name)
     else:
         assert f"the encoding {encoding} does not suit {data_type}" in refusal(text).message
+
+
+def test_what_is_expected_is_said_in_as_few_words_as_will_do():
+    assert ("a name",) == refusal("CREATE ROLE").expected
+    assert ("a function", "a path") == refusal("SELECT").expected
+    assert ("a comparison",) == refusal("SELECT s FROM root WHERE s").expected
+    assert "unexpected 'root.*', a path with '*', expected a path from root" in refusal("INSERT INTO root.*").message
+    assert "unexpected 'to', a keyword, which cannot be a name, expected a name" in refusal("DROP ROLE to").message
 
 
 def test_a_long_token_is_shown_in_part():
