@@ -224,13 +224,13 @@ def what_is_missing(reports: Sequence[Report | None]) -> str:
 
 
 def last_words(node: LocalNode) -> str:
-    """The last line that a node's process printed, for a message."""
-    try:
-        lines = (node.folder / "output.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        lines = []
-    code = None if node.process is None else node.process.poll()
-    return lines[-1] if lines else f"exit status {code}"
+    """The last line that a node's process printed, or else logged, for a message."""
+    for name in ("output.txt", "log/node.log"):
+        path = node.folder / name
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+        if said := [line for line in lines if line.strip()]:
+            return said[-1]
+    return f"exit status {None if node.process is None else node.process.poll()}"
 
 
 def _lock(folder: Path, held: ExitStack) -> None:
