@@ -58,6 +58,9 @@ class Executor(Protocol):
     async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
         """Propose the plans here; raises `NotLeader` when this member does not lead."""
 
+    async def catch_up(self, deadline: Deadline) -> None:
+        """Wait until everything that was acknowledged before this call is applied here."""
+
 
 class Router:
     """Takes any plan at any node and brings it to where it belongs. May be used from any thread."""
@@ -130,6 +133,10 @@ class Router:
     async def _everywhere(self, pattern: str, plan: bytes, deadline: Deadline) -> None:
         """A plan over a pattern goes to every group with a storage group that can hold a match."""
         state = self.ready_state()
+        if state.storage_group_of(pattern) is None:
+            # It can meet several storage groups, and this node may not have heard yet of one that was written to.
+            await self._level_with_meta_group(deadline)
+            state = self.ready_state()
         matched = paths.Pattern.parse(pattern)
         found = [each for each in state.storage_groups if matched.may_match_below(paths.nodes_of(each))]
         groups = sorted({self.group_of_storage_group(each) for each in found})
@@ -149,6 +156,15 @@ class Router:
         # A group in which nothing matches is no fault as long as another one had a match.
         if len(missed) == len(groups):
             raise missed[0]
+
+    async def _level_with_meta_group(self, deadline: Deadline) -> None:
+        meta = self._member(META_GROUP)
+        if meta is None:
+            raise NotReady("this node does not know the partition table yet; ask again, or ask another node")
+        try:
+            await meta.catch_up(deadline)
+        except OutcomeUnknown as late:
+            raise NoLeader(f"what the meta group has agreed on was not known here in time: {late.message}") from late
 
     async def _one(self, group: GroupId, plan: bytes, deadline: Deadline) -> None:
         (outcome,) = await self.execute_in(group, (plan,), deadline)
@@ -227,10 +243,7 @@ class Router:
         assert state.table is not None
         if group == META_GROUP:
             return state.nodes
-        try:
-            return state.table.group_of(NodeId(group))
-        except KeyError:
-            return ()
+        return state.members_of(NodeId(group))
 
     async def _pause(self, group: GroupId, deadline: Deadline, refusal: ClusterError | None) -> None:
         now_ms = self._context.clock.now_ms()

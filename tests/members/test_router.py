@@ -1,0 +1,80 @@
+"""Plans over patterns reach every storage group that was acknowledged before, whatever this node has heard of it."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from iotdb_cluster.errors import NoLeader, OutcomeUnknown
+from iotdb_cluster.members.clock import Deadline, MonotonicClock
+from iotdb_cluster.members.meta_state import Founding, MetaState
+from iotdb_cluster.members.pending import drive
+from iotdb_cluster.members.router import Router
+from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.types.entries import Entry, EntryKind
+from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.types.plans import DeletePlan, PlanKind, SetStorageGroupPlan
+from iotdb_cluster.wire.plans import encode_plan
+
+ME = Node("10.0.0.1", 9003, NodeId(1), 40010)
+LATER = "root.later"
+
+
+class OneNode:
+    """A node that leads everything, and whose meta member lags behind by one storage group."""
+
+    def __init__(self) -> None:
+        table = PartitionTable.initial([ME], replica_num=1)
+        founding = Founding(bytes(16), 2333, table).payload()
+        self.state, _ = MetaState().apply(Entry(1, 1, founding.kind, founding.body))
+        self.deletes: list[bytes] = []
+        self.catch_ups = 0
+        self.fault: Exception | None = None
+        self.leader = ME.identifier
+        context: Any = SimpleNamespace(me=ME, clock=MonotonicClock(), settings=None, directory=None, transport=None)
+        self.router = Router(context, lambda: self.state, lambda group: self)
+
+    def apply(self, path: str) -> None:
+        plan = encode_plan(SetStorageGroupPlan(path))
+        self.state, outcome = self.state.apply(Entry(1, self.state.applied + 1, EntryKind.PHYSICAL_PLAN, plan))
+        assert outcome is None
+
+    async def catch_up(self, deadline: Deadline) -> None:
+        self.catch_ups += 1
+        if self.fault is not None:
+            raise self.fault
+        if self.state.storage_group_of(LATER) is None:
+            self.apply(LATER)
+
+    async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        self.deletes += plans
+        return [None] * len(plans)
+
+    def delete(self, path: str) -> None:
+        plan = encode_plan(DeletePlan(9, path))
+        clock = MonotonicClock()
+        drive(self.router.execute(PlanKind.DELETE, path, plan, Deadline.after(clock, 1_000)), clock)
+
+
+@pytest.mark.parametrize("path", ["root.*.d.s", "root", "root.later.d.s"])
+def test_a_delete_reaches_a_storage_group_of_which_this_node_has_not_heard(path: str) -> None:
+    node = OneNode()
+    node.delete(path)
+    assert 1 == len(node.deletes)
+
+
+def test_below_a_storage_group_that_is_known_nobody_is_asked() -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.delete("root.known.*.s")
+    assert (1, 0) == (len(node.deletes), node.catch_ups)
+
+
+def test_a_delete_that_could_not_be_judged_had_no_effect() -> None:
+    node = OneNode()
+    node.fault = OutcomeUnknown("not applied here in time")
+    with pytest.raises(NoLeader):
+        node.delete("root.*.d.s")
+    assert [] == node.deletes
