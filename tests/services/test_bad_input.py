@@ -457,8 +457,8 @@ def test_bad_input(bad_node, name):
         with grows_by_less_than(GROWTH_BYTES):
             for _ in range(rounds):
                 case(bad_node)
+            wait_for(lambda: len(threading.enumerate()) <= threads, "the threads are as many as before")
         bystander.goes_on()
-        wait_for(lambda: len(threading.enumerate()) <= threads, "the threads are as many as before")
     assert bad_node.exit_status is None
 
 
@@ -472,9 +472,10 @@ def grows_by_less_than(size):
         yield
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
+        largest = tracemalloc.take_snapshot().statistics("lineno")[:5] if after - before >= size else []
     finally:
         tracemalloc.stop()
-    assert after - before < size
+    assert after - before < size, "".join(f"\n{line}" for line in largest)
 
 
 def test_a_call_that_is_refused_leaves_the_connection_usable(bad_node):
