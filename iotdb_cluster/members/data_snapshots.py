@@ -172,6 +172,8 @@ class SnapshotReceiver:
     async def _pull_file(self, member: Member, file: RemoteFile, path: str) -> str:
         disk = self._context.disk
         if disk.exists(path) and hashlib.md5(disk.view(path), usedforsecurity=False).digest() == file.md5:
+            # An attempt that was cut off behind the last byte left it whole, and not synced.
+            disk.append(path, truncate_to=disk.size(path)).close()
             return path
         digest = hashlib.md5(usedforsecurity=False)
         target = disk.append(path, truncate_to=0)
