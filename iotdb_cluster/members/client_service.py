@@ -141,6 +141,7 @@ class ClientService:
         """Make a series; a missing storage group is made at level 2 where that is on."""
 
         async def work() -> None:
+            self._node.router.check_free(request.path)
             paths.check_series(request.path)
             plan = CreateTimeseriesPlan(
                 request.path,

@@ -16,6 +16,7 @@ from iotdb_cluster.errors import (
     NoLeader,
     NotReady,
     OutcomeUnknown,
+    PathExists,
     PathIllegal,
     PathNotFound,
     RemoteError,
@@ -111,6 +112,12 @@ class Router:
         table = self.ready_state().table
         assert table is not None
         return GroupId(table.header_of(slot_of(storage_group, table.slot_count)))
+
+    def check_free(self, path: str) -> None:
+        """Raise `PathExists` where a series would take the place of a storage group, or of what lies above one."""
+        state = self.ready_state()
+        if path == paths.ROOT or path in state.storage_groups or state.storage_groups_below(path):
+            raise PathExists(f"{path} is there already, as a storage group or above one")
 
     def ready_state(self) -> MetaState:
         """The meta group's state; raises `NotReady` while this node is blind."""

@@ -71,7 +71,12 @@ def test_a_missing_storage_group_is_made_at_level_two(session, new_name):
     assert 303 == code(session.set_storage_group(f"{name}.a"))
 
 
-@pytest.mark.parametrize("path", ["root", "root.s", "", "x.y.z", "root..s", "root.a.*", "root.a.b.", "root.a.b\x00"])
+def test_a_storage_group_and_what_lies_above_one_is_no_series(session, sg):
+    assert 200 == code(session.set_storage_group(f"{sg}x.a.b"))
+    assert [300] * 4 == [code(session.create(path)) for path in ("root", sg, f"{sg}x", f"{sg}x.a")]
+
+
+@pytest.mark.parametrize("path", ["root.s", "", "x.y.z", "root..s", "root.a.*", "root.a.b.", "root.a.b\x00"])
 def test_what_can_be_no_series_is_314(session, path):
     assert 314 == code(session.create(path))
 
