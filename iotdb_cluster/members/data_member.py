@@ -32,7 +32,7 @@ from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId
 from iotdb_cluster.types.membership import Membership
-from iotdb_cluster.types.plans import Plan, PlanKind
+from iotdb_cluster.types.plans import Plan
 from iotdb_cluster.wire.entries import decode_close_file
 from iotdb_cluster.wire.plans import decode_plan
 from iotdb_cluster.wire.snapshots import encode_file_snapshot
@@ -93,14 +93,13 @@ class DataGroupMember(RaftMember):
 
         Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
         """
-        self._check_disk(plans)
-        prepared = self._planner.prepare(plans)
+        prepared = self._planner.prepare(plans, self._disk_refusal())
         if any(isinstance(position, StorageGroupUnknown | PathNotFound | ValueRefused) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
             await self._meta_catch_up(deadline)
             await self.wait_applied(await self.local_read_index(deadline), deadline)
-            prepared = self._planner.prepare(plans)
+            prepared = self._planner.prepare(plans, self._disk_refusal())
         if not prepared.payloads:
             return [position for position in prepared.own if not isinstance(position, int)]
         outcomes = await self.propose(prepared.payloads, deadline, prepared.plans)
@@ -121,15 +120,16 @@ class DataGroupMember(RaftMember):
             return outcome
         return None
 
-    def _check_disk(self, plans: Sequence[bytes]) -> None:
-        """Refuse what makes the disk fuller while it is nearly full; deletes go on."""
+    def _disk_refusal(self) -> RequestError | None:
+        """Why nothing may be written that makes the disk fuller, if so; deletes go on."""
         now_ms = self.context.clock.now_ms()
         if self._free_checked_at_ms is None or now_ms - self._free_checked_at_ms >= DISK_CHECK_MS:
             self._free_bytes = self.context.disk.free_bytes()
             self._free_checked_at_ms = now_ms
         reserve_mb = self.context.settings.disk_reserve_mb
-        if self._free_bytes < reserve_mb * MIB and not all(plan[:1] in _DELETES for plan in plans):
-            raise DiskNearlyFull(f"{self._free_bytes // MIB} MB are free, disk_reserve_mb is {reserve_mb}: make room")
+        if self._free_bytes >= reserve_mb * MIB:
+            return None
+        return DiskNearlyFull(f"{self._free_bytes // MIB} MB are free, disk_reserve_mb is {reserve_mb}: make room")
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -296,9 +296,6 @@ def raiser(fault: Fault) -> Callable[[], None]:
         raise fault
 
     return act
-
-
-_DELETES = frozenset({bytes((PlanKind.DELETE,)), bytes((PlanKind.DELETE_TIMESERIES,))})
 
 
 def _resolve(pending: Pending[None]) -> None:

@@ -95,6 +95,9 @@ class Prepared:
         return len(self.payloads) - 1
 
 
+_DELETES = (DeletePlan, DeleteTimeseriesPlan, DeleteStorageGroupPlan)
+
+
 @dataclass(frozen=True, slots=True)
 class Planner:
     """Decides for one data group; reads its schema as it is applied here."""
@@ -105,12 +108,17 @@ class Planner:
     storage_group_of: Callable[[str], str | None]
     auto_create: bool
 
-    def prepare(self, plans: Iterable[bytes]) -> Prepared:
-        """Payloads for `plans`, each behind what it needs; a plan that can't be is refused and the others go on."""
+    def prepare(self, plans: Iterable[bytes], full: RequestError | None = None) -> Prepared:
+        """Payloads for `plans`, each behind what it needs; a plan that can't be is refused and the others go on.
+
+        `full` refuses what makes the disk fuller.
+        """
         prepared = Prepared()
         for data in plans:
             try:
                 plan = decode_plan(data)
+                if full is not None and not isinstance(plan, _DELETES):
+                    raise full
                 self._before(plan, prepared)
                 prepared.own.append(prepared.add(plan, data))
             except RequestError as refusal:
