@@ -137,6 +137,14 @@ class RunningNode:
         groups = () if report is None or report.blind else report.groups
         return len(groups) == 1 + self.settings.replica_num and all(group.leader is not None for group in groups)
 
+    def threads(self) -> tuple[int, int]:
+        """How many threads serve connections of this node, and how many others there are in this process."""
+        ports = (self.meta_address[1], self.data_address[1], self.client_address[1])
+        mine = tuple(f"Extension-{port}-" for port in ports)
+        names = [thread.name for thread in threading.enumerate()]
+        serving = [name for name in names if any(each in name for each in mine) and not name.endswith("-listener")]
+        return len(serving), len(names) - len(serving)
+
     @property
     def node(self) -> Node:
         """As `checkAlive` names it."""
