@@ -48,6 +48,9 @@ class Runtime:
         self._turn_max_events = turn_max_events
         self._inbox: deque[tuple[GroupId, Event] | tuple[GroupId, Proposal] | Callable[[], None]] = deque()
         self._members: dict[GroupId, Steppable] = {}
+        self._ordered: tuple[Steppable, ...] = ()
+        self._stepped: set[GroupId] = set()
+        self._did_work = False
         self._after_sync: list[Callable[[], None]] = []
         self._after_turn: list[Callable[[int], None]] = []
         self._saved: dict[GroupId, EntryId] = {}
@@ -80,15 +83,17 @@ class Runtime:
     def add(self, member: Steppable) -> None:
         """Step this member from now on."""
         self._members[member.group] = member
+        self._ordered = tuple(self._members[group] for group in sorted(self._members))
 
     def remove(self, group: GroupId) -> None:
         """Forget a member; what is still posted to it is dropped."""
         self._members.pop(group, None)
         self._saved.pop(group, None)
+        self._ordered = tuple(self._members[each] for each in sorted(self._members))
 
-    def members(self) -> list[Steppable]:
-        """All members, the meta group's and those of the data groups, in the order of their groups."""
-        return [self._members[group] for group in sorted(self._members)]
+    def members(self) -> tuple[Steppable, ...]:
+        """All members, those of the data groups by header and the meta group's."""
+        return self._ordered
 
     def after_turns(self, look: Callable[[int], None]) -> None:
         """Call `look(now_ms)` at the end of every turn from now on."""
@@ -109,11 +114,12 @@ class Runtime:
         """
         now_ms = self._clock.now_ms()
         self._take(now_ms)
-        for member in self.members():
+        for member in self._ordered:
             if member.next_deadline_ms <= now_ms:
                 member.step_all((Tick(),), now_ms)
+                self._stepped.add(member.group)
         self._sync(now_ms)
-        for member in self.members():
+        for member in self._take_stepped():
             member.after_turn(now_ms)
         for look in self._after_turn:
             look(now_ms)
@@ -121,9 +127,16 @@ class Runtime:
         if self._tidy(now_ms) or self._inbox:
             return 0
         now_ms = self._clock.now_ms()
-        return max(
-            0, min((member.next_deadline_ms for member in self._members.values()), default=now_ms + IDLE_MS) - now_ms
-        )
+        return max(0, min((member.next_deadline_ms for member in self._ordered), default=now_ms + IDLE_MS) - now_ms)
+
+    def _take_stepped(self) -> tuple[Steppable, ...]:
+        """Members that this turn changed something for; all, when work was done that says nothing of that."""
+        if self._did_work:
+            self._did_work = False
+            self._stepped.clear()
+            return self._ordered
+        stepped, self._stepped = self._stepped, set()
+        return tuple(member for member in self._ordered if member.group in stepped)
 
     def _tidy(self, now_ms: int) -> bool:
         """Let the log look after its segments now and then; True when it wants to go on at once."""
@@ -141,6 +154,7 @@ class Runtime:
             item = self._inbox.popleft()
             if not isinstance(item, tuple):
                 item()
+                self._did_work = True
                 continue
             group, what = item
             if isinstance(what, Proposal):
@@ -155,6 +169,7 @@ class Runtime:
         for group, waiting in events.items():
             member = self._members.get(group)
             if member is not None:
+                self._stepped.add(group)
                 member.step_all(waiting, now_ms)
 
     def _sync(self, now_ms: int) -> None:
