@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m iotdb_cluster", description="A node of the cluster.")
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("-s", "--start", action="store_true", help="start a node; the first start founds the cluster")
+    mode.add_argument(
+        "-a", "--add", action="store_true", help="start a node and add it to the cluster of its seed nodes"
+    )
     mode.add_argument("--folder", action="store_true", help="only print the node's folder")
     parser.add_argument(
         "-c", "--conf", type=Path, default=Path("conf"), metavar="CONF_DIR", help="configuration folder (default: conf)"
@@ -33,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.folder:
             print(load(options.conf).settings.data_dir)
             return 0
-        return start(options.conf)
+        return start(options.conf, joins=options.add)
     except ClusterError as error:
         print(f"iotdb-cluster: {error}", file=sys.stderr)
         return 2
 
 
-def start(conf: Path) -> int:
+def start(conf: Path, *, joins: bool = False) -> int:
     """Run the node that `conf` describes; returns its exit status, raises `ClusterError` when it cannot start."""
     # A wrong setting is told before the node's libraries are loaded, which takes a second.
     configuration = load(conf)
@@ -51,7 +54,7 @@ def start(conf: Path) -> int:
         log.warning("configuration_notice", file=str(configuration.file), notice=notice)
     pid_file = Path(configuration.settings.data_dir, PID_FILE)
     try:
-        return run_node(configuration.settings, lambda: _write_pid(pid_file))
+        return run_node(configuration.settings, lambda: _write_pid(pid_file), joins=joins)
     finally:
         _remove_own(pid_file)
 

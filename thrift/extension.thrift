@@ -52,6 +52,7 @@ struct HelloAnswer {
   13: required bool blind
   14: optional string refusal  // set: the caller is refused, and why
   15: optional list<cluster.Node> members_known  // the meta group as the answerer knows it
+  16: optional i64 removed_at  // set: the caller was removed, as the meta log says that the answerer applied so far
 }
 
 // Plans to be proposed in one batch by the leader of a group.

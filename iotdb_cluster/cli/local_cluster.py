@@ -127,11 +127,22 @@ class LocalCluster:
             if not node.is_running:
                 self.start_node(node)
 
-    def start_node(self, node: LocalNode) -> None:
+    def add_node(self) -> LocalNode:
+        """One node more: it is started, asks to be added, and is in when `wait_until_ready` says so."""
+        taken = {port for node in self.nodes for port in (node.meta_port, node.data_port, node.client_port)}
+        free = _free_ports(taken)
+        node = LocalNode(next(free), next(free), next(free), self.folder / f"node{len(self.nodes) + 1}")
+        self._write_configuration(node)
+        self.nodes.append(node)
+        _remember(self.folder, [(each.meta_port, each.data_port, each.client_port) for each in self.nodes])
+        self.start_node(node, mode="-a")
+        return node
+
+    def start_node(self, node: LocalNode, *, mode: str = "-s") -> None:
         """Start a node's process from its folder; what it prints goes to `output.txt` there."""
         with (node.folder / "output.txt").open("ab") as output:
             node.process = subprocess.Popen(
-                [sys.executable, "-m", "iotdb_cluster", "-s", "-c", str(node.folder / "conf")],
+                [sys.executable, "-m", "iotdb_cluster", mode, "-c", str(node.folder / "conf")],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

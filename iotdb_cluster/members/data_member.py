@@ -13,6 +13,7 @@ from iotdb_cluster.errors import (
     PathNotFound,
     RequestError,
     StorageGroupUnknown,
+    UnknownGroup,
     ValueRefused,
 )
 from iotdb_cluster.members.clock import Deadline
@@ -85,6 +86,11 @@ class DataGroupMember(RaftMember):
     def leader(self) -> NodeId | None:
         """Who is thought to lead."""
         return self.raft.leader
+
+    @property
+    def is_busy(self) -> bool:
+        """True while the store is being sealed, compacted or replaced in the background."""
+        return self._job is not None
 
     # -- plans -------------------------------------------------------------------------------------------------------
 
@@ -238,6 +244,9 @@ class DataGroupMember(RaftMember):
 
         Meanwhile nothing is applied: the member is held back, and its peers wait for their answers.
         """
+        if self.is_closed:
+            installed.fail(UnknownGroup("this node left the group"))
+            return
         if manifest.covered.index <= self.raft.commit_index:
             installed.resolve(None)
             return

@@ -1,6 +1,6 @@
 """Members put together from what the disk holds: at a start, at the founding, and when a replica is made."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from iotdb_cluster.errors import Corruption
@@ -13,6 +13,7 @@ from iotdb_cluster.members.meta_snapshot import decode_image
 from iotdb_cluster.members.meta_state import MetaState, nodes_named_by
 from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.raft.core import Raft
+from iotdb_cluster.raft.left_mark import LeftMark
 from iotdb_cluster.raft.log import RaftLog
 from iotdb_cluster.raft.settings import RaftSettings
 from iotdb_cluster.settings import Settings
@@ -20,6 +21,7 @@ from iotdb_cluster.storage.group_log import RecoveredGroup
 from iotdb_cluster.storage.snapshots import META_SNAPSHOT_FILE, MetaSnapshotFile
 from iotdb_cluster.timeseries.settings import StoreSettings
 from iotdb_cluster.timeseries.store import GroupStore
+from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, HardState, Node, NodeId
 from iotdb_cluster.types.membership import Membership
 
@@ -92,7 +94,8 @@ class GroupMaker:
                 self.context.runtime.journal.save_snapshot_point(META_GROUP, image.last, image.membership, drop_log)
         elif log.snapshot != BEFORE_FIRST:
             raise Corruption(META_SNAPSHOT_FILE, 0, f"missing, and the log begins behind entry {log.snapshot.index}")
-        raft = self._raft(log, hard_state, recovered, founders=founders, founded=founded)
+        mark = None if recovered is None else recovered.mark
+        raft = self._raft(log, hard_state, mark, founders=founders, founded=founded)
         return MetaGroupMember(self.context, raft, state, file, self.listener)
 
     # -- data groups -------------------------------------------------------------------------------------------------
@@ -106,16 +109,25 @@ class GroupMaker:
         log = RaftLog(snapshot=FOUNDING_ID, snapshot_membership=membership)
         return self._data_member(header, log, hard_state, None)
 
+    def joined_data_group(self, header: Node) -> DataGroupMember:
+        """An empty replica of a group that others have: it is brought up by the group's leader.
+
+        Of an earlier replica of this node its mark is left: term and vote, and how far it once was (rule 3.12).
+        """
+        group = GroupId(header.identifier)
+        journal = self.context.runtime.journal
+        mark = journal.mark_of(group)
+        hard_state = journal.create_group(group)
+        return self._data_member(header, RaftLog(), hard_state, mark)
+
     def recovered_data_group(self, header: Node, recovered: RecoveredGroup) -> DataGroupMember:
         """A data group that the disk holds."""
         log = RaftLog(
             snapshot=recovered.snapshot, snapshot_membership=recovered.snapshot_membership, entries=recovered.entries
         )
-        return self._data_member(header, log, recovered.hard_state, recovered)
+        return self._data_member(header, log, recovered.hard_state, recovered.mark)
 
-    def _data_member(
-        self, header: Node, log: RaftLog, hard_state: HardState, recovered: RecoveredGroup | None
-    ) -> DataGroupMember:
+    def _data_member(self, header: Node, log: RaftLog, hard_state: HardState, mark: LeftMark | None) -> DataGroupMember:
         store = GroupStore.open(
             self.context.disk, store_folder(header.identifier), self._store_settings(), self.context.submit
         )
@@ -131,7 +143,7 @@ class GroupMaker:
                 0,
                 f"its files reach to entry {store.covered.index}, its log begins behind entry {log.snapshot.index}",
             )
-        raft = self._raft(log, hard_state, recovered)
+        raft = self._raft(log, hard_state, mark)
         return DataGroupMember(
             self.context,
             header,
@@ -148,7 +160,7 @@ class GroupMaker:
         self,
         log: RaftLog,
         hard_state: HardState,
-        recovered: RecoveredGroup | None,
+        mark: LeftMark | None,
         *,
         founders: frozenset[NodeId] = frozenset(),
         founded: bool = True,
@@ -161,7 +173,7 @@ class GroupMaker:
             draw=self.context.draw,
             founders=founders,
             founded=founded,
-            mark=None if recovered is None else recovered.mark,
+            mark=mark,
             now_ms=self.context.clock.now_ms(),
         )
 
@@ -169,6 +181,14 @@ class GroupMaker:
         settings = self.context.settings
         # The limit is the node's; its groups, as many as there are replicas, share it.
         return StoreSettings(memtable_limit_bytes=settings.memtable_limit_mb * MIB // settings.replica_num)
+
+
+def sweep_folders(disk: Disk, recovered: Mapping[GroupId, RecoveredGroup]) -> None:
+    """Remove what a crash left of replicas that the log has dropped already."""
+    for group in sorted(recovered):
+        folder = store_folder(NodeId(group))
+        if not recovered[group].present and disk.exists(folder):
+            disk.remove_folder(folder)
 
 
 def nodes_in_log(recovered: RecoveredGroup) -> tuple[Node, ...]:

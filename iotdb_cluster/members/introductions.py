@@ -32,6 +32,8 @@ class Introduction:
     format_version: int
     refusal: str | None = None
     members: tuple[Node, ...] = ()
+    removed_at: int | None = None
+    """Set where the answerer knows that whoever asked was removed: up to where it has applied the meta log."""
 
     @property
     def starts(self) -> tuple[Start, ...]:
@@ -68,9 +70,13 @@ class Introductions:
     def answer(self, request: Any) -> tuple[Any, Introduction | None]:
         """Our answer, and who asked when it is not refused."""
         peer = introduction(request)
-        refusal = self.refusal_of(peer)
-        members = [node_struct(node) for node in self._state().nodes]
-        reply = structs.HelloAnswer(**self._own(), refusal=refusal, members_known=members)
+        state = self._state()
+        refusal, removed_at = self.refusal_of(peer), None
+        if peer.node.identifier in state.tombstones:
+            removed_at = state.applied
+            refusal = f"node {peer.node.identifier} was removed; start with an empty folder and add the node again"
+        members = [node_struct(node) for node in state.nodes]
+        reply = structs.HelloAnswer(**self._own(), refusal=refusal, members_known=members, removed_at=removed_at)
         return reply, peer if refusal is None else None
 
     def _own(self) -> dict[str, Any]:
@@ -117,8 +123,6 @@ class Introductions:
     def _fault_of_starts(self, peer: Introduction) -> str | None:
         state = self._state()
         identifier = peer.node.identifier
-        if identifier in state.tombstones:
-            return f"node {identifier} was removed from the cluster; start it with an empty folder and add it again"
         with self._guard:
             known = self._last_starts.get(identifier) or state.start_of(identifier)
             # A start older than all it remembers was forgotten because a later one was acknowledged: we are behind.
@@ -144,6 +148,7 @@ def introduction(struct: Any) -> Introduction:
         format_version=struct.format_version,
         refusal=getattr(struct, "refusal", None),
         members=tuple(node_of(node) for node in getattr(struct, "members_known", None) or ()),
+        removed_at=getattr(struct, "removed_at", None),
     )
 
 

@@ -2,21 +2,15 @@
 
 from typing import Any
 
-from iotdb_cluster.errors import NotReady
 from iotdb_cluster.members import structs
+from iotdb_cluster.members.changes import NodeChanges
 from iotdb_cluster.members.convert import node_of, node_struct
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.raft_service import RaftService
 from iotdb_cluster.members.tables import layout_of
 from iotdb_cluster.members.transport import Port
+from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.wire.tables import encode_table
-
-AGREE = -1
-REJECT = -3
-PARTITION_TABLE_UNAVAILABLE = -4
-IDENTIFIER_CONFLICT = -5
-CLUSTER_TOO_SMALL = -9
-ASK_AGAIN = -10
 
 
 class MetaService(RaftService):
@@ -24,31 +18,17 @@ class MetaService(RaftService):
 
     def __init__(self, node: NodeView) -> None:
         super().__init__(node, Port.META)
+        self._changes = NodeChanges(node)
 
     async def add_node(self, struct: Any, connection: object) -> Any:
-        """A node that is in already gets the table; joining a running cluster is answered ASK_AGAIN."""
-        state = self._node.state
-        if state.table is None:
-            return structs.AddNodeResponse(respNum=PARTITION_TABLE_UNAVAILABLE)
-        node = node_of(struct)
-        known = state.node(node.identifier)
-        if known == node:
-            table = encode_table(layout_of(state.table))
-            return structs.AddNodeResponse(respNum=AGREE, partitionTableBytes=table)
-        if known is not None or node.identifier in state.tombstones:
-            return structs.AddNodeResponse(respNum=IDENTIFIER_CONFLICT)
-        return structs.AddNodeResponse(respNum=ASK_AGAIN)
+        """A node wants to join; answered with the table when it is in, also when it has been for long."""
+        answer, table = await self._changes.add(node_of(struct))
+        encoded = None if table is None else encode_table(layout_of(table))
+        return structs.AddNodeResponse(respNum=answer, partitionTableBytes=encoded)
 
     async def remove_node(self, struct: Any, connection: object) -> int:
-        """The size of the cluster is judged first, also for an unknown node; known by ip and meta port alone."""
-        table = self._node.state.table
-        if table is None:
-            raise NotReady("this node does not know the partition table yet")
-        if len(self._node.state.nodes) <= table.replica_num:
-            return CLUSTER_TOO_SMALL
-        if all((node.ip, node.meta_port) != (struct.ip, struct.metaPort) for node in self._node.state.nodes):
-            return REJECT
-        return ASK_AGAIN
+        """A node is to go; it is known by ip and meta port alone, other fields are free (interface page)."""
+        return await self._changes.remove(struct.ip, struct.metaPort, NodeId(struct.nodeIdentifier))
 
     def query_node_status(self, connection: object) -> Any:
         """An empty struct, as in the original."""

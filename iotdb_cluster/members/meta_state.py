@@ -282,11 +282,14 @@ class MetaState:
 
 def nodes_named_by(entry: Entry) -> tuple[Node, ...]:
     """Nodes whose addresses an entry of the meta log tells, committed or not; none for other entries."""
-    if entry.kind == EntryKind.ADD_NODE:
-        return (_read_all(entry.body, Reader.node),)
-    if entry.kind == EntryKind.MEMBERSHIP and entry.index == 1:
-        _, offset = Membership.decode(entry.body)
-        return Founding.read(Reader(entry.body, offset)).table.nodes
+    try:
+        if entry.kind == EntryKind.ADD_NODE:
+            return (_read_all(entry.body, Reader.node),)
+        if entry.kind == EntryKind.MEMBERSHIP and entry.index == 1:
+            _, offset = Membership.decode(entry.body)
+            return Founding.read(Reader(entry.body, offset)).table.nodes
+    except MalformedInput:
+        return ()  # what can't be read has no effect when it is applied, either
     return ()
 
 

@@ -9,27 +9,31 @@ from dataclasses import replace
 
 import structlog
 
-from iotdb_cluster.errors import RequestError, StartRefused
+from iotdb_cluster.errors import OutcomeUnknown, RequestError, StartRefused
 from iotdb_cluster.members.clock import Clock, Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
 from iotdb_cluster.members.founding import Founders
-from iotdb_cluster.members.groups import GroupMaker, nodes_in_log
-from iotdb_cluster.members.introductions import Introductions
+from iotdb_cluster.members.groups import GroupMaker, nodes_in_log, sweep_folders
+from iotdb_cluster.members.introductions import Introductions, introduction
+from iotdb_cluster.members.joining import Joiner
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_state import Founding, MetaState, started_payload
+from iotdb_cluster.members.news import News
 from iotdb_cluster.members.offered_files import OfferedFiles
-from iotdb_cluster.members.pending import pause
+from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.readers import Readers
+from iotdb_cluster.members.replicas import Replicas
 from iotdb_cluster.members.reporting import node_report
 from iotdb_cluster.members.router import Executor, Router
 from iotdb_cluster.members.runtime import Runtime
 from iotdb_cluster.members.steward import Steward
 from iotdb_cluster.members.transport import Transport
 from iotdb_cluster.members.waiting import Proposal
+from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import HASH_SEED, SLOT_COUNT
-from iotdb_cluster.partition.table import PartitionTable, founding_membership
+from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.raft.events import ContextChanged
 from iotdb_cluster.settings import Settings
 from iotdb_cluster.storage.group_log import RecoveredGroup
@@ -37,7 +41,7 @@ from iotdb_cluster.storage.identity import Identity, IdentityStore, LocalAddress
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.storage.settings import JournalSettings
 from iotdb_cluster.types.disk import Disk
-from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId, Node, NodeId
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, GroupId, Node, NodeId
 from iotdb_cluster.types.plans import PlanKind
 from iotdb_cluster.types.report import Report
 
@@ -47,6 +51,9 @@ MIB = 1024 * 1024
 MAX_IDENTIFIER = 2**31 - 1
 ASK_AGAIN_MS = 500
 """Pause of a node that waits for others at its start."""
+
+VIGIL_MS = 5_000
+"""A node without a leader of the meta group asks the others this often whether it is still a member."""
 
 
 class ClusterNode:
@@ -82,7 +89,10 @@ class ClusterNode:
         self._data: dict[GroupId, DataGroupMember] = {}
         self._hints: dict[NodeId, Node] = {}
         self._recovered: dict[GroupId, RecoveredGroup] = {}
-        self._steward = Steward(self)
+        self._replicas = Replicas(self, self._maker)
+        self._steward = Steward(self, self._replicas)
+        self.news = News()
+        self._end: Pending[None] = Pending()
         runtime.after_turns(self._steward.after_turn)
 
     # -- what services see -------------------------------------------------------------------------------------------
@@ -109,7 +119,13 @@ class ClusterNode:
         return self._data.get(group)
 
     def find(self, identifier: NodeId) -> Node | None:
-        return self.state.node(identifier) or self._hints.get(identifier)
+        state = self.state
+        if identifier in state.tombstones:
+            return None
+        return state.node(identifier) or self._hints.get(identifier)
+
+    def heard_of(self, node: Node) -> None:
+        self._hints[node.identifier] = node
 
     def report(self) -> Report:
         return node_report(self)
@@ -119,8 +135,11 @@ class ClusterNode:
 
     # -- the start ---------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Read the folder and make its groups; raises `StartRefused` or `Corruption`."""
+    def open(self, *, joins: bool = False) -> None:
+        """Read the folder and make its groups; raises `StartRefused` or `Corruption`.
+
+        With `joins` a folder that belongs to no cluster yet is to be added to one that there is; it remembers that.
+        """
         address = LocalAddress(
             self._settings.local_ip,
             self._settings.local_meta_port,
@@ -138,29 +157,58 @@ class ClusterNode:
         if identity.cluster_id is not None:
             self._check_address(identity.address, address)
         identity = self._identity.record_start(self.context.draw(0, MAX_IDENTIFIER), address)
+        if joins:
+            identity = self._identity.join()
         self._become(identity.identifier)
         self._recovered = self.context.runtime.journal.recover()
-        meta = self._recovered.get(META_GROUP)
-        if identity.cluster_id is not None or (meta is not None and meta.entries):
-            if meta is None:
-                raise StartRefused("the log of this folder is missing: 'iotdb-cluster check DIR' shows what is there")
-            self._hints.update({node.identifier: node for node in nodes_in_log(meta)})
-            self._set_meta(self._maker().meta(meta, frozenset(self._hints), founded=identity.cluster_id is not None))
+        self._open_meta(self._recovered.get(META_GROUP))
+        sweep_folders(self.context.disk, self._recovered)
         for group in sorted(self._recovered):
             if group != META_GROUP and self._recovered[group].present:
                 header = self.find(NodeId(group)) or Node("", 0, NodeId(group), 0)
                 self._add(self._maker().recovered_data_group(header, self._recovered[group]))
         log.info("node_opened", node=str(self.me), groups=len(self._data), blind=identity.cluster_id is None)
 
+    def _open_meta(self, meta: RecoveredGroup | None) -> None:
+        identity = self.identity
+        if identity.cluster_id is not None and meta is None:
+            raise StartRefused("the log of this folder is missing: 'iotdb-cluster check DIR' shows what is there")
+        if meta is not None:
+            self._hints.update({node.identifier: node for node in nodes_in_log(meta)})
+        if identity.cluster_id is not None or identity.joins:
+            # Who joins has an empty member, which belongs to nobody until the cluster's leader fills it.
+            self._set_meta(self._maker().meta(meta, frozenset(), founded=True))
+        elif meta is not None and meta.entries:
+            self._set_meta(self._maker().meta(meta, frozenset(self._hints), founded=False))
+
     def turn(self) -> int:
         """One turn of the runtime; the milliseconds until the next one is due."""
         return self.context.runtime.turn()
 
     async def live(self) -> None:
-        """Find the cluster, or found it with the other seed nodes; then make this start known. Returns after that."""
+        """Find the cluster, join it, or found it with the other seed nodes; make this start known; then watch.
+
+        Returns when the node is removed, or after `end`. Raises `StartRefused` where it has no place.
+        """
         if not self.state.is_founded and self.identity.cluster_id is None:
-            await Founders(self).meet()
-        await self._announce_start()
+            await (Joiner(self).join() if self.identity.joins else Founders(self).meet())
+        while not self._end.done:
+            is_announced = await self._announce_start()
+            if self.meta is not None and self.meta.raft.leader is None and await self._was_removed():
+                return
+            await self._pause(VIGIL_MS if is_announced else ASK_AGAIN_MS)
+
+    async def _pause(self, duration_ms: int) -> None:
+        over = OutcomeUnknown("the pause is over")
+        try:
+            await self._end.within(Deadline.after(self.context.clock, duration_ms), over)
+        except OutcomeUnknown as error:
+            if error is not over:
+                raise
+
+    def end(self) -> None:
+        """Let `live` return soon; from any thread."""
+        self._end.resolve(None)
 
     async def hand_over(self) -> None:
         """Before a planned stop: let others lead, for at most half a second. The node serves meanwhile."""
@@ -210,6 +258,14 @@ class ClusterNode:
         self._data[member.group] = member
         self.context.runtime.add(member)
 
+    def add_data_member(self, member: DataGroupMember) -> None:
+        """The node is in one more group. Runtime's thread."""
+        self._add(member)
+
+    def forget_data_member(self, group: GroupId) -> None:
+        """The node is in one group less. Runtime's thread."""
+        del self._data[group]
+
     async def _meta_catch_up(self, deadline: Deadline) -> None:
         if self.meta is not None:
             await self.meta.catch_up(deadline)
@@ -240,6 +296,22 @@ class ClusterNode:
             self._become(self._identity.change_identifier(self._new_identifier()).identifier)
             log.warning("identifier_changed", node=str(self.me))
 
+    async def take_new_identifier(self) -> None:
+        """The one that this joining node has is another's: take a new one, unless the cluster has sent anything yet."""
+        renamed: Pending[None] = Pending()
+        self.context.runtime.call_soon(lambda: self._take_new_identifier(renamed))
+        await renamed
+
+    def _take_new_identifier(self, renamed: Pending[None]) -> None:
+        assert self.meta is not None, "a joining node has an empty member of the meta group"
+        raft = self.meta.raft
+        if self.identity.cluster_id is None and raft.last_id == BEFORE_FIRST:
+            self.meta = None
+            self.regenerate_identifier()
+            kept = RecoveredGroup(True, raft.hard_state, BEFORE_FIRST, None, (), None)
+            self._set_meta(self._maker().meta(kept, frozenset(), founded=True))
+        renamed.resolve(None)
+
     def leads_unfounded(self) -> None:
         cluster_id = bytes(self.context.draw(0, 255) for _ in range(16))
         table = PartitionTable.initial(
@@ -250,53 +322,76 @@ class ClusterNode:
 
     # -- following the meta log --------------------------------------------------------------------------------------
 
-    def meta_changed(self, before: MetaState, after: MetaState) -> None:
+    def meta_changed(self, before: MetaState, after: MetaState, *, is_news: bool) -> None:
         if not before.is_founded and after.is_founded:
             self._identity.found(after.cluster_id)
             log.info("cluster_known", cluster_id=after.cluster_id.hex(), nodes=len(after.nodes))
-        if after.table is not None and before.table is None:
-            self._found_data_groups(after.table)
+        if before.roster is not None and after.roster is not None and after.tombstones != before.tombstones:
+            self._see_off(before.roster, after, is_news=is_news)
         start = after.start_of(self.me.identifier)
         if start is not None and start != before.start_of(self.me.identifier):
             self._identity.acknowledge_start(start)
 
     def meta_applied(self) -> None:
-        assert self.meta is not None
-        raft, state = self.meta.raft, self.meta.state
-        applied = EntryId(self.meta.applied.term, self.meta.applied.index)
-        changed = ContextChanged(raft.last_id, applied, state.tombstones)
-        for member in self.data_members:
-            self.context.runtime.post(member.group, changed)
+        self._replicas.tell_context()
+        self.news.tell()
 
-    def _found_data_groups(self, table: PartitionTable) -> None:
-        """Every member derives the same first membership of a group from the entry that creates it (DESIGN 5.1)."""
-        for header in table.groups_with(self.me.identifier):
-            if GroupId(header) not in self._data:
-                membership = founding_membership(table, header)
-                self._add(self._maker().founded_data_group(table.node(header), membership))
+    def _see_off(self, before: Roster, after: MetaState, *, is_news: bool) -> None:
+        """Nodes are gone for ever: they count for nothing in the meta group's votes, and are told (rules 3.5, 4.5)."""
+        assert self.meta is not None
+        for identifier in sorted(after.tombstones - before.tombstones):
+            gone = before.node(identifier)
+            log.info("node_removed", node=str(gone or identifier))
+            if gone is not None and is_news:
+                self._steward.exiles.removed(gone, after.applied)
+        last = self.meta.raft.last_id
+        self.context.runtime.post(META_GROUP, ContextChanged(last, last, after.tombstones))
+
+    async def _was_removed(self) -> bool:
+        """Ask the other nodes; one that knows this node to be removed ends it."""
+        known = {node.identifier: node for node in (*self._hints.values(), *self.state.nodes)}
+        for identifier in sorted(known.keys() - {self.me.identifier}):
+            node = known[identifier]
+            try:
+                answer = await self.context.transport.introduce(
+                    node.ip, node.meta_port, self._settings.election_timeout_max_ms
+                )
+            except RequestError:
+                continue  # that one can't be asked
+            peer = introduction(answer)
+            if peer.removed_at is not None and peer.cluster_id == self.identity.cluster_id:
+                self.exiled(peer.removed_at)
+                return True
+        return False
 
     def exiled(self, meta_index: int) -> None:
         self.context.runtime.call_soon(lambda: self._bury(meta_index))
 
     def _bury(self, meta_index: int) -> None:
         why = "the cluster removed this node"
+        if self.identity.tombstone is not None:
+            return
         self._identity.bury(Tombstone(why, self.context.clock.wall_ms(), meta_index))
         self._removed(f"{why} (meta log index {meta_index}); its data stays in {self._settings.data_dir}")
 
     # -- starts ------------------------------------------------------------------------------------------------------
 
-    async def _announce_start(self) -> None:
-        """Make this start known by the meta log, so that an old copy of this folder is told apart for ever."""
-        clock = self.context.clock
+    async def _announce_start(self) -> bool:
+        """Make this start known by the meta log, so that an old copy of this folder is told apart for ever.
+
+        True when it is known.
+        """
         start = self.identity.start
+        if self.state.start_of(self.me.identifier) == start:
+            return True
         plan = bytes((PlanKind.NODE_STARTED,)) + started_payload(self.me.identifier, start).body
-        while self.state.start_of(self.me.identifier) != start:
-            try:
-                deadline = Deadline.after(clock, self._settings.connection_time_out_ms)
-                (outcome,) = await self.router.execute_in(META_GROUP, (plan,), deadline)
-            except RequestError as error:
-                log.info("start_not_announced_yet", reason=str(error))
-            else:
-                if outcome is not None:
-                    log.warning("start_not_accepted", reason=str(outcome))
-            await pause(Deadline.after(clock, ASK_AGAIN_MS))
+        timeout_ms = min(self._settings.connection_time_out_ms, 4 * self._settings.election_timeout_max_ms)
+        try:
+            deadline = Deadline.after(self.context.clock, timeout_ms)
+            (outcome,) = await self.router.execute_in(META_GROUP, (plan,), deadline)
+        except RequestError as error:
+            log.info("start_not_announced_yet", reason=str(error))
+        else:
+            if outcome is not None:
+                log.warning("start_not_accepted", reason=str(outcome))
+        return self.state.start_of(self.me.identifier) == start

@@ -7,6 +7,7 @@ from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.introductions import Introductions
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.news import News
 from iotdb_cluster.members.offered_files import OfferedFiles
 from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.members.router import Router
@@ -24,6 +25,10 @@ class NodeView(Protocol):
     @property
     def context(self) -> Context:
         """The node's runtime, clock, disk, peers and settings."""
+
+    @property
+    def news(self) -> News:
+        """Tells when `state` is another one."""
 
     @property
     def router(self) -> Router:

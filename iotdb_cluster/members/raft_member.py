@@ -51,6 +51,8 @@ class RaftMember(ABC):
         self._waiting = WaitingProposals()
         self._reads = WaitingReads()
         self._held_back: list[Event] | None = None
+        self.is_closed = False
+        """The replica was dropped; whoever still holds this object gets nothing done with it."""
         self._log = log.bind(group="meta" if group == META_GROUP else group)
 
     # -- what a group does with its log ------------------------------------------------------------------------------
@@ -72,6 +74,9 @@ class RaftMember(ABC):
     def after_turn(self, now_ms: int) -> None:  # noqa: B027 - as above
         """Look after what grows."""
 
+    def entries_saved(self, entries: Sequence[Entry]) -> None:  # noqa: B027 - as above
+        """Entries were put into the log, committed or not."""
+
     # -- stepping ----------------------------------------------------------------------------------------------------
 
     @property
@@ -80,6 +85,8 @@ class RaftMember(ABC):
 
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """Step the core and carry out what it asks for, in its order; later, while the member is held back."""
+        if self.is_closed:
+            return
         if self._held_back is not None:
             self._held_back.extend(events)
             return
@@ -94,6 +101,13 @@ class RaftMember(ABC):
         """Step what has come since `hold_back`."""
         held, self._held_back = self._held_back or [], None
         self.step_all(held, self.context.clock.now_ms())
+
+    def close(self) -> None:
+        """The replica is dropped: nothing is stepped any more, and who waits for it is told."""
+        self.is_closed = True
+        gone = OutcomeUnknown("this node left the group; whether the call took effect is known to its members")
+        self._waiting.fail_all(gone)
+        self._reads.fail_all(gone)
 
     def step(self, event: Event) -> None:
         """Step one event now; only in the runtime's thread."""
@@ -119,6 +133,7 @@ class RaftMember(ABC):
             case fx.SaveEntries():
                 runtime.journal.save_entries(self.group, effect.entries)
                 runtime.entries_saved(self.group, effect.entries[-1].id)
+                self.entries_saved(effect.entries)
             case fx.SaveHardState():
                 runtime.journal.save_hard_state(self.group, effect.hard_state)
                 # A candidate's own vote counts when it is durable, so it wants to hear of it.
@@ -239,8 +254,14 @@ class RaftMember(ABC):
         if self.applied.index >= index:
             return
         pending: Pending[LogIndex] = Pending()
-        self.context.runtime.call_soon(lambda: self._reads.add(index, self.applied.index, pending))
+        self.context.runtime.call_soon(lambda: self._await_applied(index, pending))
         await pending.within(deadline, OutcomeUnknown(f"entry {index} was not applied here in time"))
+
+    def _await_applied(self, index: LogIndex, pending: Pending[LogIndex]) -> None:
+        if self.is_closed:
+            pending.fail(OutcomeUnknown("this node left the group"))
+        else:
+            self._reads.add(index, self.applied.index, pending)
 
     async def _read_index_elsewhere(self, refusal: NotLeader, deadline: Deadline) -> LogIndex | None:
         leader = None if refusal.leader is None else self.context.directory.find(refusal.leader)

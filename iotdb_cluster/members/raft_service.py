@@ -71,6 +71,8 @@ class RaftService:
         """
         member = self._raft_member(header)
         table = self._node.state.table
+        if member is not None and member.raft.membership is None and self._port is Port.DATA:
+            member = None  # an empty replica, which its leader has yet to fill: others have the data
         if member is None:
             if table is None:
                 raise NotReady("this node does not know the partition table yet: ask again, or ask another node")
@@ -79,9 +81,7 @@ class RaftService:
         return member
 
     def _members_of(self, group: GroupId) -> Sequence[Node]:
-        table = self._node.state.table
-        assert table is not None, "a group that is elsewhere is known from the table"
-        return table.group_of(NodeId(group))
+        return self._node.state.members_of(NodeId(group))
 
     async def _elsewhere(self, header: Any, method: str, arguments: tuple[Any, ...], connection: PeerConnection) -> Any:
         """Ask the members of a group that is not here, one after the other, for something that changes nothing."""
@@ -171,7 +171,7 @@ class RaftService:
 
     async def send_snapshot(self, request: Any, connection: object) -> None:
         """A snapshot; answered when it is durable here, or was not needed."""
-        member = self._member(request.header)
+        member = self._raft_member(request.header)
         if member is None:
             raise unknown_group(convert.group_of(request.header))
         await member.receive_snapshot(request.snapshotBytes)

@@ -1,6 +1,8 @@
-"""What a node looks after by itself, without being asked: that leadership is spread, and given up before a stop.
+"""What a node looks after by itself, without being asked (docs/life-cycle.md).
 
-Everything here runs in the runtime's thread, after its turns, and looks at what the groups have come to by then.
+That groups have the members the meta log wants, as far as this node leads them; that it has the replicas it should
+have; that leadership is spread, and given up before a stop. Everything runs in the runtime's thread, after its turns,
+and looks at what the groups have come to by then.
 """
 
 from collections.abc import Sequence
@@ -13,10 +15,19 @@ from iotdb_cluster.members.balance import Balance
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data_member import DataGroupMember
+from iotdb_cluster.members.membership_plan import next_group_membership, next_meta_membership
 from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.meta_reports import Exiles, MetaReports
 from iotdb_cluster.members.pending import Pending, pause
 from iotdb_cluster.members.raft_member import RaftMember
-from iotdb_cluster.raft.events import TransferLeadership
+from iotdb_cluster.members.replicas import Replicas
+from iotdb_cluster.members.roster_codec import report_payload
+from iotdb_cluster.members.waiting import ProposalBatch
+from iotdb_cluster.partition.roster import Roster
+from iotdb_cluster.raft.core import Raft
+from iotdb_cluster.raft.events import ChangeMembership, TransferLeadership
+from iotdb_cluster.types.identity import NodeId
+from iotdb_cluster.types.membership import Membership
 
 log = structlog.get_logger()
 
@@ -46,10 +57,14 @@ class Groups(Protocol):
 class Steward:
     """Called after every turn of the runtime."""
 
-    def __init__(self, node: Groups) -> None:
+    def __init__(self, node: Groups, replicas: Replicas) -> None:
         self._node = node
+        self._replicas = replicas
         settings = node.context.settings
+        self._contact_ms = settings.election_timeout_max_ms
         self._balance = Balance(2 * settings.election_timeout_max_ms, settings.election_timeout_min_ms)
+        self._reports = MetaReports(node, settings.election_timeout_max_ms)
+        self.exiles = Exiles(node, settings.election_timeout_max_ms)
         self._look_at_ms = 0
         self.is_stopping = False
         """The node hands its groups over, and takes none any more."""
@@ -59,11 +74,64 @@ class Steward:
         if now_ms < self._look_at_ms or self.is_stopping:
             return
         self._look_at_ms = now_ms + LOOK_MS
+        self._replicas.review()
+        self.exiles.tell(now_ms)
+        meta = self._node.meta
+        if meta is None or meta.state.roster is None or not meta.is_level:
+            return
+        self._look_after_meta(meta, meta.state.roster, now_ms)
         for member in self._node.data_members:
-            successor = self._balance.successor(member.group, member.raft, now_ms)
-            if successor is not None:
-                log.info("leadership_goes_to_header", group=member.group)
-                member.step(TransferLeadership(successor))
+            self._look_after_group(member, meta.state.roster, now_ms)
+
+    # -- members -----------------------------------------------------------------------------------------------------
+
+    def _look_after_meta(self, meta: MetaGroupMember, roster: Roster, now_ms: int) -> None:
+        membership = _changeable(meta.raft)
+        if membership is None or membership != roster.membership:
+            return
+        due = next_meta_membership(roster, membership, self._level(meta.raft, now_ms), frozenset())
+        if due is not None:
+            self._change(meta, due)
+
+    def _look_after_group(self, member: DataGroupMember, roster: Roster, now_ms: int) -> None:
+        membership = _changeable(member.raft)
+        header = NodeId(member.group)
+        record = roster.group(header)
+        if membership is None or record is None:
+            return
+        due = next_group_membership(membership, roster.wanted_members(header), self._level(member.raft, now_ms))
+        index = member.raft.log.membership_index
+        if due is not None:
+            self._change(member, due)
+        elif membership.voters != record.members and not membership.learners and index > record.index:
+            self._reports.report(member.group, report_payload(header, index, membership.voters), now_ms)
+        else:
+            self._spread(member, now_ms)
+
+    def _spread(self, member: DataGroupMember, now_ms: int) -> None:
+        successor = self._balance.successor(member.group, member.raft, now_ms)
+        if successor is not None:
+            log.info("leadership_goes_to_header", group=member.group)
+            member.step(TransferLeadership(successor))
+
+    def _level(self, raft: Raft, now_ms: int) -> frozenset[NodeId]:
+        """Who has caught up with this leader and answered it lately."""
+        heard_after_ms = now_ms - self._contact_ms
+        return frozenset(
+            peer for peer, seen in raft.progress.items() if seen.is_caught_up and seen.last_contact_ms > heard_after_ms
+        )
+
+    @staticmethod
+    def _change(member: RaftMember, membership: Membership) -> None:
+        log.info(
+            "membership_changes",
+            group=member.group,
+            voters=sorted(membership.voters),
+            learners=sorted(membership.learners),
+        )
+        member.step(ChangeMembership(ProposalBatch(), membership))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
 
     async def hand_over(self) -> None:
         """Let others lead what this node leads, before it stops; returns when they do, or after `HAND_OVER_MS`."""
@@ -92,6 +160,14 @@ class Steward:
             if member.raft.is_leader and not member.raft.is_handing_over:
                 member.step(TransferLeadership())
         return sum(member.raft.is_leader and member.raft.is_handing_over for member in members)
+
+
+def _changeable(raft: Raft) -> Membership | None:
+    """The membership of a group that this member leads and whose next one it may propose now, else None."""
+    membership = raft.membership
+    if not raft.has_committed_own_term or raft.is_handing_over or membership is None or membership.is_joint:
+        return None
+    return membership if raft.log.membership_index <= raft.commit_index else None
 
 
 def _resolve(count: Pending[int], value: int) -> None:

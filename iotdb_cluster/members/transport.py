@@ -21,12 +21,14 @@ class Port(Enum):
 class Lane(Enum):
     """What must not wait for what: each lane to a peer is a connection of its own.
 
-    Heartbeats and votes never queue behind entries, entries never behind files (DESIGN 9).
+    Heartbeats and votes never queue behind entries, entries never behind files (DESIGN 9). REPORT is for calls that
+    wait for an entry to be applied elsewhere.
     """
 
     CONTROL = "control"
     APPEND = "append"
     BULK = "bulk"
+    REPORT = "report"
 
 
 class Transport(Protocol):

@@ -104,6 +104,12 @@ class WaitingProposals:
             _, proposal, _ = self._by_index.pop(waiting_index)
             proposal.pending.fail(OutcomeUnknown("the log went on by a snapshot; the call may have taken effect"))
 
+    def fail_all(self, error: RequestError) -> None:
+        """The member is gone: nobody hears any more what becomes of the entries."""
+        waiting, self._by_index = self._by_index, {}
+        for _, proposal, _ in waiting.values():
+            proposal.pending.fail(error)
+
 
 class WaitingReads:
     """Reads that wait for an index to be applied. Belongs to the runtime's thread."""
@@ -126,3 +132,9 @@ class WaitingReads:
         self._waiting = [(index, pending) for index, pending in self._waiting if index > applied and not pending.done]
         for pending in ready:
             pending.resolve(applied)
+
+    def fail_all(self, error: RequestError) -> None:
+        """The member is gone: the index will not be reached."""
+        waiting, self._waiting = self._waiting, []
+        for _, pending in waiting:
+            pending.fail(error)

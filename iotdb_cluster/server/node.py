@@ -49,8 +49,9 @@ class _Greeting:
 class NodeProcess:
     """One node with its threads; `run` blocks until it is told to end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, joins: bool = False) -> None:
         self._settings = settings
+        self._joins = joins
         self._end = End()
         self._clock = MonotonicClock()
         self._disk = RealDisk(Path(settings.data_dir))
@@ -107,7 +108,7 @@ class NodeProcess:
 
     def run(self, ready: Callable[[], None] | None) -> int:
         """Open the folder, serve, and end when a signal, a fault or the cluster says so; the exit status."""
-        self._node.open()
+        self._node.open(joins=self._joins)
         # What exists now lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
         self._background.start()
@@ -135,6 +136,7 @@ class NodeProcess:
                 self._end.fault(error)
 
     def _stop(self, *, in_good_order: bool) -> None:
+        self._node.end()
         if in_good_order:
             drive(self._node.hand_over(), self._clock)
         # Clients first: what they have under way needs the other two ports.
@@ -148,9 +150,12 @@ class NodeProcess:
         self._disk.close()
 
 
-def run_node(settings: Settings, ready: Callable[[], None] | None = None) -> int:
-    """Run a node until SIGTERM or SIGINT; exit status 0, or 1 after a fault. Raises `StartRefused`, `Corruption`."""
-    process = NodeProcess(settings)
+def run_node(settings: Settings, ready: Callable[[], None] | None = None, *, joins: bool = False) -> int:
+    """Run a node until SIGTERM or SIGINT; exit status 0, or 1 after a fault. Raises `StartRefused`, `Corruption`.
+
+    With `joins` a node without a cluster asks to be added to that of its seed nodes.
+    """
+    process = NodeProcess(settings, joins=joins)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: process.stop(signal.Signals(received).name))
     return process.run(ready)

@@ -53,6 +53,8 @@ class Identity:
     acknowledged: Start | None = None
     starts: tuple[Start, ...] = ()
     tombstone: Tombstone | None = None
+    joins: bool = False
+    """As long as it is blind it asks to be added to a cluster, and founds none."""
 
     @property
     def start(self) -> Start:
@@ -109,6 +111,7 @@ def _from_fields(fields: dict[str, Any]) -> Identity:
         acknowledged=None if acknowledged is None else Start(**acknowledged),
         starts=tuple(Start(**start) for start in fields["starts"]),
         tombstone=None if tombstone is None else Tombstone(**tombstone),
+        joins=fields["joins"] is True,
     )
 
 
@@ -176,6 +179,12 @@ class IdentityStore:
         if self.current.cluster_id is not None:
             raise Fault(f"node {self.current.identifier} belongs to a cluster and was to become {identifier}")
         return self._write(replace(self.current, identifier=identifier))
+
+    def join(self) -> Identity:
+        """This folder's node is to be added to a cluster that there is already; nothing changes once it is."""
+        if self.current.joins or self.current.cluster_id is not None:
+            return self.current
+        return self._write(replace(self.current, joins=True))
 
     def found(self, cluster_id: bytes) -> Identity:
         """This folder belongs to a cluster from now on, for ever."""

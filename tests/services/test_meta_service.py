@@ -7,9 +7,9 @@ import pytest
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.wire.tables import decode_table
-from tests.services.rig import CLUSTER, IDL, IP, node_of, stock, stranger, struct_of
+from tests.services.rig import CLUSTER, IDL, IP, node_of, refused, stock, stranger, struct_of
 
-AGREE, NOT_IN_CLUSTER, IDENTIFIER_TAKEN, TOO_SMALL, ASK_AGAIN = -1, -3, -5, -9, -10
+AGREE, NOT_IN_CLUSTER, IDENTIFIER_TAKEN, TOO_SMALL = -1, -3, -5, -9
 
 
 def test_a_node_says_who_it_is(node, meta):
@@ -50,8 +50,7 @@ def test_a_taken_identifier_is_a_conflict(node, meta):
 
 
 def test_a_node_that_is_not_in_gets_no_table(meta):
-    answer = meta.addNode(stranger())
-    assert (ASK_AGAIN, None) == (answer.respNum, answer.partitionTableBytes)
+    assert "does not answer this node, so it can't join" in refused(lambda: meta.addNode(stranger()))
 
 
 def test_the_size_of_the_cluster_is_judged_before_the_node(node, meta):
@@ -59,14 +58,12 @@ def test_the_size_of_the_cluster_is_judged_before_the_node(node, meta):
     assert TOO_SMALL == meta.removeNode(stranger())
 
 
-def test_a_node_is_known_by_ip_and_meta_port_alone(trio):
+def test_no_node_is_known_by_its_identifier_alone(trio):
     known = trio[1].node
-    by_address = CLUSTER.Node(ip=known.ip, metaPort=known.meta_port, nodeIdentifier=1, dataPort=1)
     by_number = CLUSTER.Node(ip=known.ip, metaPort=1, nodeIdentifier=known.identifier, dataPort=known.data_port)
     for node in trio:
         with stock("TSMetaService", node.meta_address) as meta:
             assert NOT_IN_CLUSTER == meta.removeNode(by_number)
-            assert ASK_AGAIN == meta.removeNode(by_address)
     assert all(3 == len(node.report().members) for node in trio)
 
 
