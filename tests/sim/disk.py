@@ -177,6 +177,10 @@ class SimDisk:
         other._files, other._unsynced_names = copy.deepcopy((self._files, self._unsynced_names))
         return other
 
+    def files(self) -> list[str]:
+        """Paths of all files, sorted."""
+        return sorted(self._files)
+
     def step(self, name: str, path: str) -> None:
         """A durable step is reached: a place to crash."""
         self.steps += 1

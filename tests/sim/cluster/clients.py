@@ -155,9 +155,9 @@ class Client:
 
     # -- operations --------------------------------------------------------------------------------------------------
 
-    async def insert_row(self) -> Attempt | None:
+    async def insert_row(self, storage_group: str | None = None) -> Attempt | None:
         """One row of one device."""
-        group, time = self._storage_group(), self._time()
+        group, time = storage_group or self._storage_group(), self._time()
         chosen = self._measurements()
         writes, texts = {}, []
         for name, data_type in chosen:

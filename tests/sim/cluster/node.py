@@ -134,7 +134,7 @@ class Process:
             draw=owner.draws.randint,
             submit=owner.submit,
             wake=owner.wake,
-            removed=lambda why: owner.hardware.fault(f"{owner.place} was told to go: {why}"),
+            removed=owner.was_removed,
         )
         self.node.memtable_limit_bytes = hardware.knobs.memtable_limit_bytes
         greeted.node = self.node
@@ -143,6 +143,7 @@ class Process:
             owner.disk, settings=JournalSettings(segment_max_bytes=hardware.knobs.segment_max_bytes)
         )
         journal.watch = hardware.watch
+        journal.same_disk, owner.has_other_disk = not owner.has_other_disk, False
         runtime.journal = journal
         incarnation = owner.incarnation
         self.node.attach = lambda member: hardware.watch.attach(member, incarnation)
@@ -171,7 +172,7 @@ class SimNode:
         knobs = hardware.knobs
         index = number - 1
         self.disk = SimDisk(Random(f"{hardware.seed}/disk/{number}"))
-        self.disk.on_sync = self._syncing
+        self.disk.on_sync = self.syncing
         self.draws = Random(f"{hardware.seed}/draw/{number}")
         self._pace = Random(f"{hardware.seed}/pace/{number}")
         offset_us = Random(f"{hardware.seed}/clock/{number}").randint(0, 10**9) * MS
@@ -184,6 +185,16 @@ class SimNode:
         self.is_paused = False
         self.starts = 0
         self.stops_by_fault = 0
+        self.has_other_disk = False
+        self.may_be_refused = False
+        """The cluster has reasons not to take this node back."""
+        self.refusal: str | None = None
+        self.joins = False
+        """Its next start asks to be added to the cluster."""
+        self.may_be_removed = False
+        self.is_removed = False
+        """It knows that it was removed: its folder is never started again."""
+        self._starts_again = False
         self.may_fail = 0
         """Faults of its own disk that were ordered and not met yet."""
         self._deferred: list[Act] = []
@@ -295,7 +306,7 @@ class SimNode:
         else:
             self._turn_in(self.clock.delay_us(self.clock.now_ms() + min(due_ms, 1_000)))
 
-    def _syncing(self, path: str, size: int) -> None:
+    def syncing(self, path: str, size: int) -> None:
         """A sync takes time: in the runtime's thread everything behind it comes later."""
         if self._in_turn:
             cost_us = self.sync_us * self.disk_factor
@@ -323,8 +334,10 @@ class SimNode:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        if self.process is not None:
+        if self.process is not None or self.is_removed:
+            self._starts_again = self.process is not None and self.node.is_stopping
             return
+        self._starts_again = False
         self.is_dark = False
         self.starts += 1
         self.hardware.trace.note(self.place, "starts")
@@ -332,20 +345,27 @@ class SimNode:
         self.process = process
         self._busy_until_us = 0
         try:
-            process.node.open()
+            process.node.open(joins=self.joins)
         except SimulatedCrash as point:
             self.hardware.trace.note(self.place, "loses its power at", point)
             self.crash(power_loss=True)
             return
         except ClusterError as error:
-            self.process = None
-            self._after_fault(f"{self.place} does not start: {error}")
+            self._end(is_dark=False)
+            self.refusal = str(error)
+            if not self.may_be_refused:
+                self._after_fault(f"{self.place} does not start: {error}")
             return
         self.run(process.node.live(), self._live_ended)
         self.wake()
 
     def _live_ended(self, _: Any, error: Exception | None) -> None:
-        if error is not None:
+        if error is None:
+            return
+        self.refusal = str(error)
+        self.hardware.trace.note(self.place, "ends:", error)
+        self._end(is_dark=False)
+        if not self.may_be_refused:
             self.hardware.fault(f"{self.place} has no place in the cluster: {error}")
 
     def crash(self, *, power_loss: bool) -> None:
@@ -358,9 +378,20 @@ class SimNode:
         self.disk.crash(power_loss=power_loss)
 
     def stop_politely(self) -> None:
-        """What SIGTERM comes to: the log is synced and closed."""
-        if self.process is None or self.is_paused:
+        """What SIGTERM comes to: others lead, then the log is synced and closed."""
+        if self.process is None or self.is_paused or self.node.is_stopping:
             return
+        self.hardware.trace.note(self.place, "hands over")
+        self.run(self.node.hand_over(), lambda *_: self._stop())
+
+    def was_removed(self, why: str) -> None:
+        """The cluster told the node to go; its process ends."""
+        if not self.may_be_removed:
+            self.hardware.fault(f"{self.place} was told to go: {why}")
+        self.is_removed = True
+        self.soon(self._stop)
+
+    def _stop(self) -> None:
         self.hardware.trace.note(self.place, "stops")
         try:
             self.node.close()
@@ -372,6 +403,8 @@ class SimNode:
             return
         self._end(is_dark=False)
         self.disk.crash(power_loss=False)
+        if self._starts_again:
+            self.start()
 
     def failed(self, fault: Fault) -> None:
         """The node stops itself."""

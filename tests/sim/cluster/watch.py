@@ -6,6 +6,7 @@ leave, what the log is told to save, and its syncs.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from iotdb_cluster.members.pending import Pending
@@ -13,10 +14,11 @@ from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.raft.effects import Effect, Reply, SaveEntries, SaveHardState, SaveSnapshotPoint, Send
 from iotdb_cluster.raft.events import Event, Received, SnapshotInstalled
 from iotdb_cluster.raft.messages import Message
+from iotdb_cluster.raft.left_mark import LeftMark
 from iotdb_cluster.storage.group_log import RecoveredGroup
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.types.entries import Entry
-from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId, HardState, LogIndex, NodeId
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, HardState, LogIndex, NodeId
 from iotdb_cluster.types.membership import Membership
 from tests.sim.group.disk import SimulatedDisk
 from tests.sim.invariants.ledger import Ledger
@@ -81,6 +83,7 @@ class Watch:
         """Watch a member from now on; called before its first step."""
         raft, node = member.raft, member.raft.me
         watch = self._group(member)
+        self._applied.pop((node, incarnation, member.group), None)  # a replica that was made again begins anew
         step_all = raft.step_all
 
         def watched_step(events: Iterable[Event], now_ms: int) -> list[Effect]:
@@ -132,17 +135,17 @@ class Watch:
             watch = self.groups[group] = GroupWatch(_name(group), Ledger(), self._fault)
         shadow = watch.shadows.get(node)
         if shadow is None:
-            shadow = watch.shadows[node] = SimulatedDisk()
+            shadow = watch.shadows[node] = Shadow()
         return shadow
 
-    def recovered(self, node: NodeId, found: Mapping[GroupId, RecoveredGroup]) -> None:
+    def recovered(self, node: NodeId, found: Mapping[GroupId, RecoveredGroup], *, same_disk: bool) -> None:
         """A node has read its log: it is what was durable, or that and the batch that was being written (14, 9)."""
         for group in sorted(found):
             shadow = self.shadow(node, group)
             after = deepcopy(shadow)
             after.sync()
             recovered = found[group]
-            if _content(recovered) not in (_shadow_content(shadow), _shadow_content(after)):
+            if same_disk and _content(recovered) not in (_shadow_content(shadow), _shadow_content(after)):
                 self._fault(
                     f"14: {node} in {_name(group)} starts with {_content(recovered)[:2]}, durable was "
                     f"{_shadow_content(shadow)[:2]}, or with the last batch {_shadow_content(after)[:2]}"
@@ -170,20 +173,51 @@ class Watch:
         token.add_done_callback(answered)
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The replica goes, and leaves a mark."""
+
+    mark: LeftMark
+
+
+class Shadow(SimulatedDisk):
+    """What is durable of a group, where a replica may be dropped and made again."""
+
+    def drop(self, mark: LeftMark) -> None:
+        """Take a drop, which is not durable yet."""
+        self.unsynced.append(Dropped(mark))  # type: ignore[arg-type]
+
+    def _carry_out(self, save: object) -> None:
+        if not isinstance(save, Dropped):
+            super()._carry_out(save)  # type: ignore[arg-type]
+            return
+        self.entries, self.snapshot, self.membership = [], BEFORE_FIRST, None
+        self.hard_state, self.mark = save.mark.hard_state, save.mark
+
+
 class WatchedJournal(Journal):
     """The production log, with a shadow of what is durable of each group."""
 
     watch: Watch
     node: NodeId = NodeId(0)
+    same_disk = True
+    """False when the machine came back with another disk than it had."""
 
     def recover(self) -> dict[GroupId, RecoveredGroup]:
         found = super().recover()
-        self.watch.recovered(self.node, {group: log for group, log in found.items() if log.present})
+        present = {group: log for group, log in found.items() if log.present}
+        self.watch.recovered(self.node, present, same_disk=self.same_disk)
         return found
 
     def create_group(self, group: GroupId) -> HardState:
         self.watch.shadow(self.node, group)
         return super().create_group(group)
+
+    def drop_group(self, group: GroupId, mark: LeftMark) -> None:
+        super().drop_group(group, mark)
+        shadow = self.watch.shadow(self.node, group)
+        assert isinstance(shadow, Shadow)
+        shadow.drop(mark)
 
     def save_hard_state(self, group: GroupId, state: HardState) -> None:
         super().save_hard_state(group, state)
