@@ -217,8 +217,15 @@ class Settings:
     fetch_size: int = _setting("clients", 10_000, "Most points in one batch of a reader.", _between(1, 10_000_000))
     read_open_max_count: int = _setting("clients", 1000, "Readers open at once on this node.", COUNT)
     reader_idle_ms: int = _setting(
-        "clients", 300_000, "A reader that nobody fetches from is closed after this long.", TIME_MS
+        "clients", 300_000, "A reader, or a query, that nobody fetches from is closed after this long.", TIME_MS
     )
+    query_timeout_ms: int = _setting(
+        "clients", 60_000, "How long a statement, or a fetch of further rows, may take.", TIME_MS
+    )
+    query_memory_limit_mb: int = _setting(
+        "clients", 256, "A query that would hold more than this is ended with an error.", SIZE_MB
+    )
+    query_open_max_count: int = _setting("clients", 1000, "Queries open at once on this node.", COUNT)
     session_idle_ms: int = _setting("clients", 3_600_000, "A session without a call ends after this long.", TIME_MS)
     time_zone: str = _setting("clients", "+08:00", "Time zone of a new session.", _zone)
     username: str = _setting("clients", "root", "The one account.", _not_empty)

@@ -1,4 +1,4 @@
-"""The version of this release, as it is installed."""
+"""The version of this release, as it is installed, and that of the interface."""
 
 from importlib.metadata import PackageNotFoundError, version
 
@@ -11,3 +11,6 @@ def _installed_version() -> str:
 
 
 VERSION = _installed_version()
+
+INTERFACE_VERSION = "0.10.0-SNAPSHOT"
+"""What the original called itself; clients are shown it."""

@@ -1,24 +1,26 @@
-"""`TSIService`: the session part of what the client port answers (interface page CLIENT)."""
+"""`TSIService`: sessions and writes of the client port (interface page CLIENT); statements are in `sql_service`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from iotdb_cluster.errors import MalformedInput, NoLeader, OutcomeUnknown, PathNotFound, RequestError, StatusCode
+from iotdb_cluster.errors import MalformedInput, RequestError, StatusCode
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.deletes import delete_points
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.row_inserts import insert_rows, row_plan
 from iotdb_cluster.members.sessions import NotLoggedIn, Sessions
+from iotdb_cluster.members.sql_service import SqlService
 from iotdb_cluster.members.status import status, status_of, status_of_error
 from iotdb_cluster.members.tablets import tablet_of
 from iotdb_cluster.members.time_zones import normalised
 from iotdb_cluster.members.waiting import Outcome
 from iotdb_cluster.types import paths
-from iotdb_cluster.types.identity import GroupId
-from iotdb_cluster.types.plans import CreateTimeseriesPlan, DeletePlan, InsertPlan, PlanKind
+from iotdb_cluster.types.plans import CreateTimeseriesPlan, InsertPlan, PlanKind
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
+from iotdb_cluster.version import INTERFACE_VERSION
 from iotdb_cluster.wire.plans import encode_plan
 
-VERSION = "0.10.0-SNAPSHOT"
 PROTOCOL_V1 = 0
 NO_SESSION_ID = -1
 UNKNOWN_ZONE = "Unknown time zone"
@@ -48,6 +50,7 @@ class ClientService:
             time_zone=normalised(settings.time_zone),
             idle_ms=settings.session_idle_ms,
         )
+        self._sql = SqlService(node, self._sessions)
 
     def handlers(self) -> Mapping[str, Callable[..., Any]]:
         """Method names of the IDL to their handlers."""
@@ -69,6 +72,7 @@ class ClientService:
             "testInsertRowInBatch": self.test_insert_row_in_batch,
             # the extension
             "report": self.report,
+            **self._sql.handlers(),
         }
 
     # -- sessions ----------------------------------------------------------------------------------------------------
@@ -101,7 +105,9 @@ class ClientService:
     def get_properties(self, connection: Connection) -> Any:
         """Version, functions over time, and precision; needs no session."""
         return structs.ServerProperties(
-            version=VERSION, supportedTimeAggregationOperations=["max_time", "min_time"], timestampPrecision="ms"
+            version=INTERFACE_VERSION,
+            supportedTimeAggregationOperations=["max_time", "min_time"],
+            timestampPrecision="ms",
         )
 
     def report(self, session_id: int, connection: Connection) -> Any:
@@ -159,7 +165,7 @@ class ClientService:
         """One row, values as text."""
 
         async def work() -> None:
-            plan = _row(request.deviceId, request.timestamp, request.measurements, request.values)
+            plan = row_plan(request.deviceId, request.timestamp, request.measurements, request.values)
             await self._execute(PlanKind.INSERT, request.deviceId, encode_plan(plan))
 
         return await self._answered(request.sessionId, work)
@@ -195,9 +201,7 @@ class ClientService:
         """Delete points with time <= timestamp; patterns that match nothing beside others that do are ignored."""
 
         async def work() -> None:
-            for path in request.paths:
-                paths.check_pattern(path)
-            await self._delete_each(request.paths, request.timestamp)
+            await delete_points(self._node.router, request.paths, request.timestamp, self._deadline())
 
         return await self._answered(request.sessionId, work)
 
@@ -232,24 +236,6 @@ class ClientService:
     def _deadline(self) -> Deadline:
         return Deadline.after(self._node.context.clock, self._node.context.settings.write_deadline_ms)
 
-    async def _delete_each(self, patterns: Sequence[str], time: int) -> None:
-        deadline = self._deadline()
-        missed: list[PathNotFound] = []
-        for done, pattern in enumerate(patterns):
-            try:
-                await self._node.router.execute(
-                    PlanKind.DELETE, pattern, encode_plan(DeletePlan(time, pattern)), deadline
-                )
-            except PathNotFound as miss:
-                missed.append(miss)
-            except NoLeader as refusal:
-                if done > len(missed):
-                    # Said to be without effect, it would be repeated as a whole, over what was written since.
-                    raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
-                raise
-        if missed and len(missed) == len(patterns):
-            raise missed[0]
-
     async def _insert_rows(self, request: Any) -> Sequence[Outcome]:
         devices, times = request.deviceIds, request.timestamps
         names, values = request.measurementsList, request.valuesList
@@ -259,34 +245,13 @@ class ClientService:
                 f"{len(times)} times"
             )
             return [refusal] * max(len(devices), len(times), len(names), len(values))
-        deadline = self._deadline()
-        outcomes: list[Outcome] = [None] * len(devices)
-        by_group: dict[GroupId, list[tuple[int, bytes]]] = {}
-        for row, device in enumerate(devices):
+        rows: list[InsertPlan | RequestError] = []
+        for row in zip(devices, times, names, values, strict=True):
             try:
-                plan = encode_plan(_row(device, times[row], names[row], values[row]))
-                group = await self._node.router.group_of_path(device, deadline, made_for=plan)
-                by_group.setdefault(group, []).append((row, plan))
+                rows.append(row_plan(*row))
             except RequestError as refusal:
-                outcomes[row] = refusal
-        for group in sorted(by_group):
-            rows = by_group[group]
-            try:
-                done = await self._node.router.execute_in(group, [plan for _, plan in rows], deadline)
-            except RequestError as failure:
-                done = [failure] * len(rows)
-            for (row, _), outcome in zip(rows, done, strict=True):
-                outcomes[row] = outcome
-        return outcomes
-
-
-def _row(device: str, time: int, measurements: Sequence[str], values: Sequence[str]) -> InsertPlan:
-    paths.check_device(device)
-    if len(measurements) != len(values):
-        raise MalformedInput(f"{len(measurements)} measurements and {len(values)} values")
-    if not measurements:
-        raise MalformedInput("a row without values")
-    return InsertPlan(time, device, tuple(measurements), tuple(values))
+                rows.append(refusal)
+        return await insert_rows(self._node.router, rows, self._deadline())
 
 
 E = TypeVar("E", DataType, Encoding, Compression)

@@ -8,7 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from iotdb_cluster.errors import PathNotFound, RequestError, StorageGroupUnknown, Unsupported, ValueRefused
+from iotdb_cluster.errors import (
+    MetadataRefused,
+    PathNotFound,
+    RequestError,
+    StorageGroupUnknown,
+    Unsupported,
+    ValueRefused,
+)
 from iotdb_cluster.timeseries.values import CONVERTERS, refused
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.entries import EntryKind, Payload
@@ -136,7 +143,10 @@ class Planner:
                 paths.check_pattern(plan.path)
                 if not self.matches(plan.path):
                     raise PathNotFound(f"{plan.path} matches no series here")
-            case SetStorageGroupPlan() | DeleteStorageGroupPlan():
+            case DeleteStorageGroupPlan():
+                if not self.holds_storage_group(plan.path):
+                    raise MetadataRefused(f"{plan.path} is not a storage group of this data group")
+            case SetStorageGroupPlan():
                 raise Unsupported(f"{type(plan).__name__} goes to the meta group, not to a data group")
 
     def _before_insert(self, plan: InsertPlan | TabletPlan, prepared: Prepared) -> None:

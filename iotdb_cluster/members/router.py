@@ -46,7 +46,6 @@ log = structlog.get_logger()
 RETRY_MS = 30
 """Pause before the members of a group are asked again who leads."""
 
-_META_KINDS = frozenset({PlanKind.SET_STORAGE_GROUP, PlanKind.DELETE_STORAGE_GROUP})
 _PATTERN_KINDS = frozenset({PlanKind.DELETE, PlanKind.DELETE_TIMESERIES})
 
 
@@ -80,8 +79,11 @@ class Router:
 
     async def execute(self, kind: int, path: str, plan: bytes, deadline: Deadline) -> None:
         """Carry out one plan, whose target is `path`; returns when it is applied, or raises why not."""
-        if kind in _META_KINDS:
+        if kind == PlanKind.SET_STORAGE_GROUP:
             await self._one(META_GROUP, plan, deadline)
+            return
+        if kind == PlanKind.DELETE_STORAGE_GROUP:
+            await self._delete_storage_group(path, plan, deadline)
             return
         if kind in _PATTERN_KINDS:
             await self._everywhere(path, plan, deadline)
@@ -174,6 +176,26 @@ class Router:
             await meta.catch_up(deadline)
         except OutcomeUnknown as late:
             raise NoLeader(f"what the meta group has agreed on was not known here in time: {late.message}") from late
+
+    async def _delete_storage_group(self, path: str, plan: bytes, deadline: Deadline) -> None:
+        """Series and data first, then the storage group, then what was written meanwhile.
+
+        Cut short, it leaves an empty storage group, and never data that a new one of the same name would show again.
+        """
+        group = self.group_of_storage_group(path)
+        if path in self.ready_state().storage_groups:
+            await self._delete_content(group, plan, deadline)
+        await self._one(META_GROUP, plan, deadline)
+        try:
+            await self._delete_content(group, plan, deadline)
+        except NoLeader as refusal:
+            raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
+
+    async def _delete_content(self, group: GroupId, plan: bytes, deadline: Deadline) -> None:
+        (outcome,) = await self.execute_in(group, (plan,), deadline)
+        # A data group hears of a storage group with its first series only.
+        if outcome is not None and not isinstance(outcome, MetadataRefused):
+            raise outcome
 
     async def _one(self, group: GroupId, plan: bytes, deadline: Deadline) -> None:
         (outcome,) = await self.execute_in(group, (plan,), deadline)

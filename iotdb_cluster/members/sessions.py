@@ -3,6 +3,7 @@
 import hmac
 import itertools
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class Session:
     user: str
     time_zone: str
     last_used_ms: int = field(default=0)
+    consistency: str | None = None
+    """How fresh its reads are; None as `read_consistency` says."""
 
 
 class Sessions:
@@ -53,6 +56,11 @@ class Sessions:
         self._statement_ids = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._last_of_connection: dict[int, int] = {}
+        self._on_end: list[Callable[[int], None]] = []
+
+    def when_ended(self, action: Callable[[int], None]) -> None:
+        """Call `action` with the id of each session that ends, in whatever thread ends it."""
+        self._on_end.append(action)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -64,8 +72,8 @@ class Sessions:
         if not all(fits):
             raise WrongLogin("user name or password is wrong; names are case-sensitive")
         now_ms = self._clock.now_ms()
+        self._expire(now_ms)
         with self._guard:
-            self._expire(now_ms)
             session = Session(next(self._ids), username or "", self._time_zone, now_ms)
             self._sessions[session.id] = session
             self._last_of_connection[caller.id] = session.id
@@ -76,24 +84,26 @@ class Sessions:
         now_ms = self._clock.now_ms()
         with self._guard:
             session = self._sessions.get(session_id)
-            if session is None or now_ms - session.last_used_ms > self._idle_ms:
-                self._sessions.pop(session_id, None)
-                raise NotLoggedIn("")
-            session.last_used_ms = now_ms
-            return session
+            if session is not None and now_ms - session.last_used_ms <= self._idle_ms:
+                session.last_used_ms = now_ms
+                return session
+        self._expire(now_ms)
+        raise NotLoggedIn("")
 
     def close(self, session_id: int) -> None:
         """Log out; raises `NotLoggedIn`, also when closed twice."""
         with self._guard:
             if self._sessions.pop(session_id, None) is None:
                 raise NotLoggedIn("")
+        self._tell((session_id,))
 
     def connection_closed(self, caller: Caller) -> None:
         """A connection that ends closes the session last opened on it; its other sessions live on (interface page)."""
         with self._guard:
             last = self._last_of_connection.pop(caller.id, None)
-            if last is not None:
-                self._sessions.pop(last, None)
+            if last is None or self._sessions.pop(last, None) is None:
+                return
+        self._tell((last,))
 
     def statement_id(self) -> int:
         """A fresh positive number."""
@@ -101,5 +111,13 @@ class Sessions:
             return next(self._statement_ids)
 
     def _expire(self, now_ms: int) -> None:
-        for session_id in [s.id for s in self._sessions.values() if now_ms - s.last_used_ms > self._idle_ms]:
-            del self._sessions[session_id]
+        with self._guard:
+            idle = [s.id for s in self._sessions.values() if now_ms - s.last_used_ms > self._idle_ms]
+            for session_id in idle:
+                del self._sessions[session_id]
+        self._tell(idle)
+
+    def _tell(self, ended: Iterable[int]) -> None:
+        for session_id in ended:
+            for action in self._on_end:
+                action(session_id)

@@ -1,10 +1,10 @@
 """Functions over the points of one series, whole or window by window, without a loop over points.
 
-What is gathered of one part of the points can be put together with what was gathered of another, so groups work each on
-their own and the coordinator joins the pieces.
+What is gathered of one part of the points can be put together with what was gathered of a later one, so parts may be
+worked on wherever they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 
 from iotdb_cluster.errors import RequestError, StatusCode
 from iotdb_cluster.sql.statements import Function, Windows
-from iotdb_cluster.timeseries.frames import Mask
+from iotdb_cluster.timeseries.frames import Mask, Points
 from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Values
 from iotdb_cluster.types.schema import DataType
 
 NUMERIC = frozenset({DataType.INT32, DataType.INT64, DataType.FLOAT, DataType.DOUBLE})
-MAX_WINDOWS = 10_000_000
+LAST_TIME = 2**63 - 1
+
+BLOCK_WINDOWS = 65_536
+"""Windows that are worked on at one time."""
+
+POINTS_PER_WINDOW = 4
+"""With more points than this in each window, looking for the bounds of windows beats looking at every point."""
+
+Positions = NDArray[np.int64]
 
 
 def result_type(function: Function, data_type: DataType) -> DataType:
@@ -38,20 +46,42 @@ def result_type(function: Function, data_type: DataType) -> DataType:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The windows of a query; without GROUP BY there is one, which takes everything."""
+    """Some windows of a query; without GROUP BY there is one, which takes everything."""
 
     count: int
     windows: Windows | None = None
 
     @classmethod
     def of(cls, windows: Windows | None) -> "Grid":
-        """The grid of a GROUP BY, or the one window of a query without."""
+        """All windows of a GROUP BY, or the one window of a query without."""
         if windows is None:
             return cls(1)
-        count = 0 if windows.start_ms > windows.end_ms else (windows.end_ms - windows.start_ms) // windows.step_ms + 1
-        if count > MAX_WINDOWS:
-            raise RequestError(f"{count} windows, at most {MAX_WINDOWS} can be asked for at once")
-        return cls(count, windows)
+        if windows.start_ms > windows.end_ms:
+            return cls(0, windows)
+        return cls((windows.end_ms - windows.start_ms) // windows.step_ms + 1, windows)
+
+    def blocks(self, most: int = BLOCK_WINDOWS) -> Iterator["Grid"]:
+        """The same windows in order, at most so many at a time."""
+        windows = self.windows
+        if windows is None or self.count <= most:
+            if self.count:
+                yield self
+            return
+        for number in range(0, self.count, most):
+            count = min(most, self.count - number)
+            start_ms = windows.start_ms + number * windows.step_ms
+            end_ms = min(windows.end_ms, start_ms + count * windows.step_ms - 1)
+            yield Grid(count, Windows(start_ms, end_ms, windows.unit_ms, windows.step_ms))
+
+    @property
+    def first(self) -> int:
+        """The first time that can lie in a window."""
+        return -LAST_TIME - 1 if self.windows is None else self.windows.start_ms
+
+    @property
+    def last(self) -> int:
+        """The last time that can lie in a window."""
+        return LAST_TIME if self.windows is None else self.windows.end_ms
 
     def starts(self) -> Times:
         """The time of each row."""
@@ -59,16 +89,34 @@ class Grid:
             return np.zeros(1, TIME)
         return self.windows.start_ms + np.arange(self.count, dtype=TIME) * self.windows.step_ms
 
-    def numbers_of(self, times: Times) -> tuple[NDArray[np.int64], Mask | None]:
-        """The window of each time, and which times lie in one at all (None: every one)."""
+    def runs(self, times: Times) -> tuple[Positions, Positions, Positions]:
+        """Windows that have some of these ascending times, and where theirs begin and end; all times are in bounds."""
         if self.windows is None:
-            return np.zeros(len(times), np.int64), None
+            return _ONE, _ONE, np.array([len(times)])
         windows = self.windows
-        inside = (times >= windows.start_ms) & (times <= windows.end_ms)
-        since = np.where(inside, times - windows.start_ms, 0)
-        numbers = since // windows.step_ms
-        inside &= since - numbers * windows.step_ms < windows.unit_ms
-        return numbers[inside], inside
+        low = (int(times[0]) - windows.start_ms) // windows.step_ms
+        high = (int(times[-1]) - windows.start_ms) // windows.step_ms
+        if (high - low + 1) * POINTS_PER_WINDOW <= len(times):
+            numbers = np.arange(low, high + 1)
+            starts = windows.start_ms + numbers * windows.step_ms
+            begins = np.searchsorted(times, starts)
+            last = np.where(starts > LAST_TIME - windows.unit_ms + 1, LAST_TIME, starts + (windows.unit_ms - 1))
+            ends = np.searchsorted(times, last, "right")
+        else:
+            # The distance of two i64 wraps around into the u64 that it is.
+            since = (times - np.int64(windows.start_ms)).view(np.uint64)
+            of_each = since // np.uint64(windows.step_ms)
+            inside = since - of_each * np.uint64(windows.step_ms) < np.uint64(windows.unit_ms)
+            changes = np.flatnonzero(of_each[1:] != of_each[:-1]) + 1
+            begins = np.concatenate((_ONE, changes))
+            numbers = of_each[begins].astype(np.int64)
+            # Within a run of one step, those inside the window come first.
+            ends = begins + np.add.reduceat(inside.astype(np.int64), begins)
+        filled = ends > begins
+        return (numbers, begins, ends) if filled.all() else (numbers[filled], begins[filled], ends[filled])
+
+
+_ONE = np.zeros(1, np.int64)
 
 
 class Gathered:
@@ -79,7 +127,8 @@ class Gathered:
         self.grid = grid
         self.count = np.zeros(grid.count, np.int64)
         self._wants_sum = bool(functions & {Function.SUM, Function.AVG})
-        self._wants_extremes = bool(functions & {Function.MIN_VALUE, Function.MAX_VALUE})
+        self._wants_least = Function.MIN_VALUE in functions
+        self._wants_greatest = Function.MAX_VALUE in functions
         self._wants_ends = bool(functions & {Function.FIRST_VALUE, Function.LAST_VALUE})
         native = NATIVE[data_type]
         self.sum = np.zeros(grid.count, np.float64)
@@ -89,31 +138,32 @@ class Gathered:
 
     def add(self, times: Times, values: Values) -> None:
         """Take in points that are not before those of earlier calls."""
-        numbers, inside = self.grid.numbers_of(times)
-        if inside is not None and not inside.all():
-            times, values = times[inside], values[inside]
-        if not len(times):
+        points = Points(times, values).between(self.grid.first, self.grid.last)
+        if not len(points):
             return
-        begins = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
-        ends = np.concatenate((begins[1:], [len(numbers)])) - 1
-        at = numbers[begins]
+        times, values = points.times, points.values
+        at, begins, ends = self.grid.runs(times)
+        if not len(at):
+            return
         seen = self.count[at] > 0
         self._keep(self.min_time, at, seen, times[begins], lambda old, new: old)
-        self.max_time[at] = times[ends]
+        self.max_time[at] = times[ends - 1]
         if self._wants_sum:
-            self.sum[at] += np.add.reduceat(values.astype(np.float64, copy=False), begins)
-        if self._wants_extremes:
-            self._keep(self.least, at, seen, _reduced(np.minimum, values, begins), np.minimum)
-            self._keep(self.greatest, at, seen, _reduced(np.maximum, values, begins), np.maximum)
+            self.sum[at] += _sums(values, begins, ends)
+        # NaN is greater than every number: it is the greatest where there is one, and the least where nothing else is.
+        if self._wants_least:
+            self._keep(self.least, at, seen, _reduced(np.fmin, values, begins, ends), np.fmin)
+        if self._wants_greatest:
+            self._keep(self.greatest, at, seen, _reduced(np.maximum, values, begins, ends), np.maximum)
         if self._wants_ends:
             self._keep(self.first, at, seen, values[begins], lambda old, new: old)
-            self.last[at] = values[ends]
-        self.count[at] += ends - begins + 1
+            self.last[at] = values[ends - 1]
+        self.count[at] += ends - begins
 
     @staticmethod
     def _keep(
         target: NDArray[Any],
-        at: NDArray[np.int64],
+        at: Positions,
         seen: Mask,
         new: NDArray[Any],
         choose: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
@@ -150,8 +200,24 @@ class Gathered:
                 return self.last, filled
 
 
-def _reduced(operation: np.ufunc, values: Values, begins: NDArray[np.intp]) -> Values:
+def _sums(values: Values, begins: Positions, ends: Positions) -> Values:
+    if len(begins) == 1:
+        return np.array([values[begins[0] : ends[0]].sum(dtype=np.float64)])
+    return np.asarray(np.add.reduceat(values, _bounds(len(values), begins, ends), dtype=np.float64)[::2])
+
+
+def _reduced(operation: np.ufunc, values: Values, begins: Positions, ends: Positions) -> Values:
     if values.dtype == np.bool_:
-        both = np.logical_and if operation is np.minimum else np.logical_or
-        return np.asarray(both.reduceat(values, begins))
-    return np.asarray(operation.reduceat(values, begins))
+        operation = np.logical_or if operation is np.maximum else np.logical_and
+    if len(begins) == 1:
+        reduced = np.empty(1, values.dtype)
+        reduced[0] = operation.reduce(values[begins[0] : ends[0]])
+        return reduced
+    return np.asarray(operation.reduceat(values, _bounds(len(values), begins, ends))[::2], values.dtype)
+
+
+def _bounds(count: int, begins: Positions, ends: Positions) -> Positions:
+    """Begins and ends in turn, as `reduceat` wants them: every second result is one between two runs."""
+    bounds = np.empty(2 * len(begins), np.int64)
+    bounds[::2], bounds[1::2] = begins, ends
+    return bounds[:-1] if bounds[-1] == count else bounds

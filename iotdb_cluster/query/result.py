@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from iotdb_cluster.query.rows import Rows
-from iotdb_cluster.timeseries.frames import Column
 from iotdb_cluster.timeseries.values import PACKED, PACKED_TIME, Values
 from iotdb_cluster.types.schema import DataType
+
+LENGTH_BYTES = 4
+BITMAP_AND_TIME_BYTES = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,27 @@ def packed_rows(rows: Rows, data_types: tuple[DataType, ...]) -> PackedRows:
     return PackedRows(rows.times.astype(PACKED_TIME).tobytes(), tuple(values), tuple(bitmaps))
 
 
-def packed_column(times: np.ndarray, column: Column, data_type: DataType) -> tuple[bytes, bytes]:
-    """Times and values of one column of a result that is not aligned."""
-    points = column.present(times)
+def packed_column(rows: Rows, data_type: DataType) -> tuple[bytes, bytes]:
+    """Times and values of the one column of these rows, in a result that is not aligned."""
+    points = rows.columns[0].present(rows.times)
     return points.times.astype(PACKED_TIME).tobytes(), packed_values(points.values, data_type)
+
+
+def rows_that_fit(rows: Rows, max_bytes: int) -> tuple[int, int]:
+    """How many of the rows fit into so many bytes when packed, and how many bytes these take, about."""
+    width = BITMAP_AND_TIME_BYTES + sum(
+        LENGTH_BYTES if column.values.dtype == object else column.values.itemsize for column in rows.columns
+    )
+    texts = [column.values for column in rows.columns if column.values.dtype == object]
+    if not texts:
+        fitting = max(0, min(len(rows), max_bytes // width))
+        return fitting, fitting * width
+    sizes = np.full(len(rows), width, np.int64)
+    for values in texts:
+        sizes += np.fromiter(map(len, values), np.int64, len(values))
+    ends = np.cumsum(sizes)
+    fitting = int(np.searchsorted(ends, max_bytes, "right"))
+    return fitting, int(ends[fitting - 1]) if fitting else 0
 
 
 def packed_values(values: Values, data_type: DataType) -> bytes:

@@ -151,6 +151,31 @@ def value_in(view: SeriesView, access: FileAccess, time: int, content: Content) 
     return None
 
 
+def last_in(view: SeriesView, access: FileAccess, first: int, last: int, content: Content) -> tuple[int, Value] | None:
+    """The last point between two times, both included, or None; reads no more than the end of a file or two."""
+    found: tuple[int, Value] | None = None
+    for memory in reversed(view.memory):
+        bound = NOTHING_DELETED if memory.clean is None else deleted_until(view.deletions, memory.clean)
+        for points in (memory.memory.waiting(), content.settled(memory)):
+            kept = points.between(max(first, bound + 1), last)
+            if len(kept) and (found is None or int(kept.times[-1]) > found[0]):
+                found = int(kept.times[-1]), python_value(kept.values, len(kept) - 1, view.data_type)
+    for file, index in reversed(view.files):
+        least = max(first, deleted_until(view.deletions, file.clean) + 1, first if found is None else found[0] + 1)
+        if file.max_time < least or file.min_time > last or not _has_series(view, index):
+            continue
+        reader = FileReader(access.disk, access.folder, file, index, access.cache)
+        for part in reversed(index.parts_of(view.device)):
+            if part.max_time < least:
+                break
+            if part.min_time <= last:
+                kept = reader.points(part, view.measurement).between(least, last)
+                if len(kept):
+                    found = int(kept.times[-1]), python_value(kept.values, len(kept) - 1, view.data_type)
+                    break
+    return found
+
+
 @dataclass(slots=True)
 class _Loaded:
     points: Points

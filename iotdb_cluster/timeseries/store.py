@@ -16,7 +16,7 @@ from iotdb_cluster.timeseries.filters import check_filter
 from iotdb_cluster.timeseries.jobs import GroupToSeal, Job, Sealing, SealJob, Workplace
 from iotdb_cluster.timeseries.manifest import MANIFEST_FILE, Manifest, load_manifest
 from iotdb_cluster.timeseries.sealed_reader import ColumnCache, load_index, verify_file
-from iotdb_cluster.timeseries.series_reader import FileAccess, SeriesReader, open_reader, value_in
+from iotdb_cluster.timeseries.series_reader import FileAccess, SeriesReader, last_in, open_reader, value_in
 from iotdb_cluster.timeseries.settings import StoreSettings
 from iotdb_cluster.timeseries.snapshots import Installing, InstallJob, StoreSnapshot, snapshot_of
 from iotdb_cluster.timeseries.values import Value
@@ -25,7 +25,7 @@ from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.paths import Pattern, nodes_of
 from iotdb_cluster.types.plans import Plan
-from iotdb_cluster.types.schema import TimeseriesSchema
+from iotdb_cluster.types.schema import DataType, TimeseriesSchema
 
 STAGED_FOLDER = "staged"
 """Where files of other members are put before they are installed; no storage group has this name."""
@@ -314,6 +314,16 @@ class GroupStore:
             return None
         try:
             return value_in(view, self._access, time, self._content)
+        finally:
+            self._unpin(view.pinned)
+
+    def last_point(self, path: str, data_type: DataType, first: int, last: int) -> tuple[int, Value] | None:
+        """The last point of a series between two times, both included; None when there is none of this type."""
+        view = self._content.view(path)
+        if view is None:
+            return None
+        try:
+            return last_in(view, self._access, first, last, self._content) if view.data_type is data_type else None
         finally:
             self._unpin(view.pinned)
 

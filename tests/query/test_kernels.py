@@ -1,20 +1,19 @@
 """Aligning, aggregating and packing against plain Python over the same points."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotdb_cluster.query.aggregates import Gathered, Grid
 from iotdb_cluster.query.align import Aligned
 from iotdb_cluster.query.result import packed_rows
-from iotdb_cluster.query.rows import joined, rows_of
+from iotdb_cluster.query.rows import Rows, joined, rows_of
 from iotdb_cluster.sql.statements import Function, Windows
-from iotdb_cluster.timeseries.frames import Points
-from iotdb_cluster.timeseries.values import Times, Values
+from iotdb_cluster.timeseries.frames import Column, Points
 from iotdb_cluster.types.schema import DataType
 
 SERIES = st.dictionaries(st.integers(-50, 50), st.integers(-1000, 1000), max_size=40)
@@ -29,28 +28,47 @@ def points_of(series: dict[int, int]) -> Points:
     return Points(np.array(times, np.int64), np.array([series[t] for t in times], np.int64))
 
 
+class Unguarded:
+    """A guard that lets everything pass, and notes what was held."""
+
+    def __init__(self) -> None:
+        self.most_bytes = 0
+
+    def check(self) -> None:
+        pass
+
+    def holds(self, owner: object, size_bytes: int) -> None:
+        self.most_bytes = max(self.most_bytes, size_bytes)
+
+
+async def one_after_the_other(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:
+    for coroutine in coroutines:
+        await coroutine
+
+
 class FromMemory:
-    data_type = DataType.INT64
+    data_types = (DataType.INT64,)
 
     def __init__(self, series: dict[int, int], batch: int) -> None:
         self._points = points_of(series)
         self._batch = batch
 
-    async def next_batch(self, max_pairs: int) -> tuple[Times, Values]:
-        count = min(max_pairs, self._batch)
+    async def next_rows(self, max_rows: int) -> Rows:
+        count = min(max_rows, self._batch)
         taken = self._points.slice(0, count)
         self._points = self._points.slice(count, len(self._points))
-        return taken.times, taken.values
+        return Rows(taken.times, (Column(taken.values),))
 
     def close(self) -> None:
         self._points = self._points.slice(0, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(SERIES, min_size=1, max_size=4), st.integers(1, 7))
 def test_aligned_rows_are_the_union_of_times_with_gaps_where_a_series_has_none(
     series: list[dict[int, int]], batch: int
 ) -> None:
-    aligned = Aligned([FromMemory(each, batch) for each in series])
+    aligned = Aligned([FromMemory(each, batch) for each in series], Unguarded(), one_after_the_other)
     parts = []
     while len(part := run(aligned.next_rows())):
         parts.append(part)
@@ -63,6 +81,7 @@ def test_aligned_rows_are_the_union_of_times_with_gaps_where_a_series_has_none(
         assert each == seen
 
 
+@settings(deadline=None)
 @given(SERIES, st.integers(-60, 60), st.integers(0, 100), st.integers(1, 20), st.integers(0, 20), st.integers(1, 9))
 def test_windows_gather_what_a_loop_over_points_finds(
     series: dict[int, int], start: int, length: int, unit: int, gap: int, batch: int

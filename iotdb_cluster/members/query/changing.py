@@ -1,0 +1,83 @@
+"""Statements that change something, carried out one by one."""
+
+from collections.abc import Sequence
+
+from iotdb_cluster.errors import MetadataRefused, PathNotFound, Unsupported
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.deletes import delete_points, delete_series
+from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.finding import Finder
+from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.members.row_inserts import row_plan
+from iotdb_cluster.members.sessions import Session
+from iotdb_cluster.sql import statements as sql
+from iotdb_cluster.timeseries.filters import LAST_TIME
+from iotdb_cluster.types import paths
+from iotdb_cluster.types.plans import CreateTimeseriesPlan, DeleteStorageGroupPlan, InsertPlan, PlanKind
+from iotdb_cluster.wire.plans import encode_plan
+
+
+class Changing:
+    """Carries out one statement that is no query; returns when it is applied, or raises why not."""
+
+    def __init__(self, node: NodeView, running: Running, session: Session) -> None:
+        self._node = node
+        self._session = session
+        self._finder = Finder(node, running)
+        self._deadline = Deadline.after(node.context.clock, node.context.settings.write_deadline_ms)
+
+    async def carry_out(self, statement: sql.Statement) -> None:
+        """Do what the statement says; raises `Unsupported` for one that this project does not know."""
+        match statement:
+            case sql.Insert():
+                plan = insert_plan(statement)
+                await self._node.router.execute(PlanKind.INSERT, statement.device, encode_plan(plan), self._deadline)
+            case sql.DeleteData(patterns, until_ms):
+                time = LAST_TIME if until_ms is None else until_ms
+                await delete_points(self._node.router, patterns, time, self._deadline)
+            case sql.SetStorageGroup(path):
+                paths.check_storage_group(path)
+                await self._node.router.set_storage_group(path, self._deadline)
+            case sql.DeleteStorageGroups(storage_groups):
+                await self.delete_storage_groups(storage_groups)
+            case sql.CreateTimeseries():
+                await self._create(statement)
+            case sql.DeleteTimeseries(patterns):
+                await self.delete_timeseries(patterns)
+            case sql.SetConsistencyLevel(level):
+                self._session.consistency = level.value
+            case sql.Labelling():
+                # Accepted without an effect that could be seen, as in the original.
+                return
+            case _:
+                raise Unsupported(f"{type(statement).__name__} is not supported")
+
+    async def delete_timeseries(self, patterns: Sequence[str]) -> None:
+        """Delete series with their points; nothing at all when one pattern matches nothing."""
+        found = await self._finder.find(patterns)
+        for pattern in patterns:
+            if not found[pattern]:
+                raise PathNotFound(f"{pattern} matches no time series; nothing was deleted")
+        await delete_series(self._node.router, patterns, self._deadline)
+
+    async def delete_storage_groups(self, storage_groups: Sequence[str]) -> None:
+        """Delete storage groups with everything in them; nothing at all when one of them is none."""
+        state = await self._finder.level_with_meta()
+        for path in storage_groups:
+            if path not in state.storage_groups:
+                raise MetadataRefused(f"{path} is not a storage group; nothing was deleted")
+        for path in dict.fromkeys(storage_groups):
+            plan = encode_plan(DeleteStorageGroupPlan(path))
+            await self._node.router.execute(PlanKind.DELETE_STORAGE_GROUP, path, plan, self._deadline)
+
+    async def _create(self, statement: sql.CreateTimeseries) -> None:
+        schema = statement.schema
+        paths.check_series(schema.path)
+        plan = CreateTimeseriesPlan(schema.path, schema.data_type, schema.encoding, schema.compression)
+        await self._node.router.execute(PlanKind.CREATE_TIMESERIES, schema.path, encode_plan(plan), self._deadline)
+
+
+def insert_plan(statement: sql.Insert) -> InsertPlan:
+    """The row of an INSERT; raises `RequestError` for one that can be none."""
+    values = [value.text for value in statement.values]
+    return row_plan(statement.device, statement.time_ms, statement.measurements, values)

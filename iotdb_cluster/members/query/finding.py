@@ -1,0 +1,143 @@
+"""Which series match the patterns of a statement, over all data groups."""
+
+from collections.abc import Iterable, Sequence
+
+from iotdb_cluster.errors import PathIllegal, RequestError, StatusCode
+from iotdb_cluster.members import structs
+from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.asking import Elsewhere
+from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.members.query.together import together
+from iotdb_cluster.query.binding import Catalog, KnownSeries
+from iotdb_cluster.types.identity import GroupId
+from iotdb_cluster.types.paths import Pattern, nodes_of, split_series
+from iotdb_cluster.types.schema import TimeseriesSchema
+from iotdb_cluster.wire.schemas import decode_schemas
+
+Found = dict[str, dict[GroupId, list[KnownSeries]]]
+
+
+class Finder:
+    """Finds series for one query and makes the groups of this node level with their leaders, once each."""
+
+    def __init__(self, node: NodeView, running: Running) -> None:
+        self._node = node
+        self._running = running
+        self._level: set[GroupId] = set()
+        self._meta_is_level = False
+
+    async def find(self, patterns: Iterable[str]) -> Catalog:
+        """The series of each pattern: storage groups by name, in each of them in the order of creation.
+
+        A member elsewhere names its series by path. Raises 401 for a pattern that is none.
+        """
+        parsed = {pattern: _parsed(pattern) for pattern in dict.fromkeys(patterns)}
+        state = self._node.router.ready_state()
+        by_group = self._groups(state, parsed.values())
+        await self._catch_up(by_group, with_meta=any(_needs_meta(state, pattern) for pattern in parsed.values()))
+        found = await self._ask(by_group)
+        missed = [pattern for path, pattern in parsed.items() if not found.get(path)]
+        if missed and self._running.is_strong and not self._meta_is_level:
+            # A storage group may have been made, or made anew elsewhere, since this node heard of the meta log.
+            await self._catch_up((), with_meta=True)
+            state = self._node.router.ready_state()
+            again = self._groups(state, missed)
+            await self._catch_up(again, with_meta=False)
+            found |= await self._ask(again)
+        return {path: self._ordered(found.get(path, {})) for path in parsed}
+
+    async def level(self, groups: Iterable[GroupId]) -> None:
+        """Make the members of these groups here as fresh as the query's consistency level says."""
+        await self._catch_up(groups, with_meta=False)
+
+    async def level_with_meta(self) -> MetaState:
+        """The meta group's state, as fresh as the query's consistency level says."""
+        await self._catch_up((), with_meta=True)
+        return self._node.router.ready_state()
+
+    # -- which groups ------------------------------------------------------------------------------------------------
+
+    def _groups(self, state: MetaState, patterns: Iterable[Pattern]) -> dict[GroupId, list[str]]:
+        """The groups that can hold a match, and for which patterns."""
+        found: dict[GroupId, list[str]] = {}
+        for pattern in patterns:
+            groups = {self._node.router.group_of_storage_group(path) for path in _storage_groups(state, pattern)}
+            for group in sorted(groups):
+                found.setdefault(group, []).append(pattern.path)
+        return found
+
+    async def _catch_up(self, groups: Iterable[GroupId], *, with_meta: bool) -> None:
+        running = self._running
+        waiting = []
+        meta = self._node.meta
+        if with_meta and running.is_strong and not self._meta_is_level and meta is not None:
+            waiting.append(meta.catch_up(running.deadline))
+        for group in groups:
+            member = self._node.data(group)
+            if member is not None and group not in self._level:
+                self._level.add(group)
+                waiting.append(member.catch_up(running.deadline, running.consistency))
+        await together(waiting)
+        self._meta_is_level |= with_meta
+
+    # -- asking them -------------------------------------------------------------------------------------------------
+
+    async def _ask(self, by_group: dict[GroupId, list[str]]) -> Found:
+        found: Found = {pattern: {} for patterns in by_group.values() for pattern in patterns}
+        elsewhere = {}
+        for group, patterns in by_group.items():
+            member = self._node.data(group)
+            if member is None:
+                elsewhere[group] = patterns
+                continue
+            for pattern in patterns:
+                here = member.store.series(pattern, in_creation_order=True)
+                found[pattern][group] = [KnownSeries(schema, group) for schema in here]
+        answers = await together([self._ask_elsewhere(group, patterns) for group, patterns in elsewhere.items()])
+        for group, answer in zip(elsewhere, answers, strict=True):
+            for pattern, schemas in answer.items():
+                found[pattern][group] = [KnownSeries(schema, group) for schema in schemas]
+        return {
+            pattern: {group: series for group, series in groups.items() if series} for pattern, groups in found.items()
+        }
+
+    async def _ask_elsewhere(self, group: GroupId, patterns: Sequence[str]) -> dict[str, Sequence[TimeseriesSchema]]:
+        there = Elsewhere(self._node, group)
+        found: dict[str, Sequence[TimeseriesSchema]] = {}
+        for pattern in patterns:
+            request = structs.PullSchemaRequest(prefixPath=pattern, header=there.header)
+            answer = await there.ask("pullTimeSeriesSchema", (request,), self._running)
+            found[pattern] = decode_schemas(answer.schemaBytes)
+        return found
+
+    def _ordered(self, groups: dict[GroupId, list[KnownSeries]]) -> Sequence[KnownSeries]:
+        series = [each for group in sorted(groups) for each in groups[group]]
+        if len(series) < 2:
+            return series
+        state = self._node.router.ready_state()
+        devices = {split_series(each.path)[0] for each in series}
+        owners = {device: state.storage_group_of(device) or "" for device in devices}
+        if len(set(owners.values())) == 1:
+            return series
+        return sorted(series, key=lambda each: owners[split_series(each.path)[0]])
+
+
+def _parsed(pattern: str) -> Pattern:
+    try:
+        return Pattern.parse(pattern)
+    except PathIllegal as refusal:
+        raise RequestError(refusal.message, code=StatusCode.SQL_PARSE_ERROR) from refusal
+
+
+def _storage_groups(state: MetaState, pattern: Pattern) -> Sequence[str]:
+    """The storage groups that can hold a match."""
+    if not pattern.has_wildcard:
+        owner = state.storage_group_of(pattern.path)
+        return state.storage_groups_below(pattern.path) if owner is None else (owner,)
+    return [path for path in state.storage_groups if pattern.may_match_below(nodes_of(path))]
+
+
+def _needs_meta(state: MetaState, pattern: Pattern) -> bool:
+    """True unless the pattern lies in one storage group that is known: storage groups do not nest."""
+    return pattern.has_wildcard or state.storage_group_of(pattern.path) is None

@@ -1,0 +1,188 @@
+"""A SELECT on its way: from the statement to rows that are made as pages are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.finding import Finder
+from iotdb_cluster.members.query.probing import PointProbe
+from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.members.query.sources import Sources
+from iotdb_cluster.members.query.together import together
+from iotdb_cluster.query.align import Aligned
+from iotdb_cluster.query.binding import (
+    BoundSelect,
+    OutputColumn,
+    Selection,
+    bind,
+    condition_patterns,
+    devices_of,
+    selected_patterns,
+)
+from iotdb_cluster.query.conditions import (
+    Bound,
+    both,
+    is_pushed_whole,
+    pushed,
+    renumbered,
+    tested_positions,
+    within,
+)
+from iotdb_cluster.query.fill import FilledRow
+from iotdb_cluster.query.streams import Chosen, Cut, Later, OneByOne, Pages, RowStream
+from iotdb_cluster.query.windows import Feed, FunctionColumn, FunctionRows, RowFeed, wanted_functions
+from iotdb_cluster.sql.statements import Select
+from iotdb_cluster.types.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query answers: its columns as the reply lists them, and its rows.
+
+    `pages` is one for all distinct columns, or where the answer is not `aligned` one for each.
+    """
+
+    columns: tuple[OutputColumn, ...]
+    operation: str
+    pages: tuple[Pages, ...]
+    has_time: bool = True
+    aligned: bool = True
+    sources: Sources | None = None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for pages in self.pages:
+            pages.close()
+        if self.sources is not None:
+            self.sources.close()
+
+
+class Selecting:
+    """Builds the answer of one SELECT."""
+
+    def __init__(self, node: NodeView, running: Running) -> None:
+        self._running = running
+        self._finder = Finder(node, running)
+        self._sources = Sources(node, running)
+        self._probe = PointProbe(node, running, self._sources)
+
+    async def bound(self, select: Select) -> BoundSelect:
+        """The statement bound to the series that there are now; raises 401 for what matches none."""
+        patterns = selected_patterns(select)
+        if not select.by_device:
+            return bind(select, await self._finder.find([*patterns, *condition_patterns(select, select.prefixes)]))
+        catalog = await self._finder.find(patterns)
+        compared = await self._finder.find(condition_patterns(select, devices_of(select, catalog)))
+        return bind(select, {**catalog, **compared})
+
+    def answer(self, bound: BoundSelect) -> Answer:
+        """The answer; nothing is read before its first page is asked for."""
+        select = bound.select
+        try:
+            if not select.aligned:
+                pages = tuple(
+                    [
+                        Pages(Cut(stream, select.offset, select.limit))
+                        for selection in bound.selections
+                        for stream in self._apart(selection)
+                    ]
+                )
+                return Answer(bound.columns, "QUERY", pages, aligned=False, sources=self._sources)
+            stream: RowStream
+            if select.by_device:
+                stream = OneByOne(bound, lambda selection: self._rows(select, selection))
+            else:
+                stream = self._rows(select, bound.selections[0])
+            if select.offset or select.limit is not None:
+                stream = Cut(stream, select.offset, select.limit)
+        except BaseException:
+            self._sources.close()
+            raise
+        operation, has_time = _operation(select)
+        return Answer(bound.columns, operation, (Pages(stream),), has_time=has_time, sources=self._sources)
+
+    # -- the rows of one selection -----------------------------------------------------------------------------------
+
+    def _rows(self, select: Select, selection: Selection) -> RowStream:
+        if select.fill is not None:
+            return FilledRow(selection, select.fill, self._probe)
+        if select.has_functions:
+            return self._functions(select, selection)
+        return self._plain(selection)
+
+    def _plain(self, selection: Selection) -> RowStream:
+        positions = [target.position for target in selection.targets]
+        stream = self._aligned(selection, range(len(selection.series)))
+        condition = _left_to_test(selection)
+        if condition is None and positions == list(range(len(selection.series))):
+            return stream
+        return Chosen(stream, condition, positions)
+
+    def _apart(self, selection: Selection) -> list[RowStream]:
+        """DISABLE ALIGN: a stream for each distinct column, which advances by itself."""
+        streams: list[RowStream] = []
+        tested = sorted(tested_positions(selection.condition)) if selection.condition else []
+        for target in selection.targets:
+            needed = [target.position, *(position for position in tested if position != target.position)]
+            alone = _narrowed(selection, needed)
+            streams.append(Chosen(self._aligned(alone, range(len(needed))), _left_to_test(alone), [0]))
+        return streams
+
+    def _functions(self, select: Select, selection: Selection) -> RowStream:
+        columns = [
+            FunctionColumn(target.position, target.function, selection.series[target.position].data_type)
+            for target in selection.targets
+            if target.function is not None
+        ]
+        wanted = wanted_functions(columns)
+        bounds = within(select.windows.start_ms, select.windows.end_ms) if select.windows else None
+        feeds: list[Feed] = []
+        if selection.condition is None or not tested_positions(selection.condition):
+            for position in wanted:
+                feeds.append(RowFeed(self._later(selection, position, bounds), [position], None, wanted))
+        else:
+            everything = range(len(selection.series))
+            stream = self._aligned(selection, everything, bounds)
+            feeds.append(RowFeed(stream, everything, _left_to_test(selection), wanted))
+        return FunctionRows(feeds, columns, select.windows)
+
+    def _later(self, selection: Selection, position: int, bounds: Filter | None) -> RowStream:
+        """A series that is read by itself, from when its turn comes."""
+        data_types = (selection.series[position].data_type,)
+        return Later(data_types, lambda: self._aligned(selection, [position], bounds))
+
+    def _aligned(self, selection: Selection, positions: Sequence[int], bounds: Filter | None = None) -> Aligned:
+        sources = []
+        for position in positions:
+            condition = both(bounds, pushed(selection.condition, position))
+            sources.append(self._sources.open(selection.series[position], condition))
+        return Aligned(sources, self._running, together)
+
+
+def _left_to_test(selection: Selection) -> Bound | None:
+    """The condition, unless every point that comes fulfils it already."""
+    condition = selection.condition
+    if condition is None:
+        return None
+    tested = tested_positions(condition)
+    if (not tested or len(selection.series) == 1) and is_pushed_whole(condition, 0):
+        return None
+    return condition
+
+
+def _narrowed(selection: Selection, positions: Sequence[int]) -> Selection:
+    """A selection of some series alone, all that the condition looks at among them."""
+    places = {position: place for place, position in enumerate(positions)}
+    condition = None if selection.condition is None else renumbered(selection.condition, places)
+    return Selection(tuple([selection.series[position] for position in positions]), (), (), condition)
+
+
+def _operation(select: Select) -> tuple[str, bool]:
+    """The operation type of a SELECT, and whether its times mean something."""
+    if select.fill is not None:
+        return "FILL", True
+    if select.windows is not None:
+        return "GROUPBY", True
+    if select.has_functions:
+        return "AGGREGATION", False
+    return "QUERY", True

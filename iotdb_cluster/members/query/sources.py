@@ -1,0 +1,177 @@
+"""Where the points of a query come from: the store of this node, or a member of the group elsewhere."""
+
+from typing import Any
+
+import numpy as np
+
+from iotdb_cluster.errors import MalformedInput, NoLeader, RequestError
+from iotdb_cluster.members import structs
+from iotdb_cluster.members.convert import node_struct
+from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.asking import Elsewhere
+from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.members.transport import Lane, Port
+from iotdb_cluster.query.align import RowSource
+from iotdb_cluster.query.binding import KnownSeries
+from iotdb_cluster.query.rows import Rows, empty_rows
+from iotdb_cluster.timeseries.frames import Column
+from iotdb_cluster.timeseries.series_reader import SeriesReader
+from iotdb_cluster.timeseries.values import array_of
+from iotdb_cluster.types.filters import Filter
+from iotdb_cluster.types.identity import GroupId, Node
+from iotdb_cluster.wire.batches import decode_batch
+from iotdb_cluster.wire.filters import encode_filter
+
+
+class HereSeries:
+    """A series in a store of this node."""
+
+    def __init__(self, series: KnownSeries, reader: SeriesReader) -> None:
+        self.data_types = (series.data_type,)
+        # A series that was deleted since it was found has nothing to read; one of another type is another series.
+        self._reader = reader if reader.data_type is series.data_type else None
+        if self._reader is None:
+            reader.close()
+
+    async def next_rows(self, max_rows: int) -> Rows:
+        """The next points as rows; none at the end."""
+        if self._reader is None:
+            return empty_rows(self.data_types)
+        times, values = self._reader.next_batch(max_rows)
+        return Rows(times, (Column(values),))
+
+    def close(self) -> None:
+        """Let go of files and memory."""
+        if self._reader is not None:
+            self._reader.close()
+
+
+class ElsewhereSeries:
+    """A series that members of its group on other nodes hold, by the mirrored calls.
+
+    Another member is asked only as long as no batch has come: members do not stand at the same point.
+    """
+
+    def __init__(self, series: KnownSeries, condition: Filter | None, there: "RemoteReaders") -> None:
+        self.data_types = (series.data_type,)
+        self._series = series
+        self._condition = condition
+        self._there = there
+        self._left = list(there.elsewhere(series.group).members)
+        self._open: tuple[Node, int] | None = None
+        self._has_begun = False
+        self._at_end = False
+
+    async def next_rows(self, max_rows: int) -> Rows:
+        """The next batch as rows, as large as the other node makes it; none at the end."""
+        if self._at_end:
+            return empty_rows(self.data_types)
+        data = await self._next_batch()
+        self._has_begun = True
+        if not data:
+            self._at_end = True
+            return empty_rows(self.data_types)
+        data_type, times, values = decode_batch(data)
+        if (data_type,) != self.data_types:
+            raise MalformedInput(f"{self._series.path}: a batch of {data_type.name} values")
+        column = values if isinstance(values, np.ndarray) else array_of(list(values), data_type)
+        return Rows(times, (Column(column),))
+
+    def close(self) -> None:
+        """Ask for nothing more; the reader is closed with those of the whole query."""
+        self._at_end = True
+
+    async def _next_batch(self) -> bytes:
+        while True:
+            try:
+                if self._open is None:
+                    self._open = await self._there.open(self._left[0], self._series, self._condition)
+                return await self._there.fetch(self._series.group, *self._open)
+            except RequestError:
+                self._there.running.check()
+                if self._has_begun or len(self._left) <= 1:
+                    raise
+                self._left.pop(0)
+                self._open = None
+
+
+class RemoteReaders:
+    """The readers of one query on other nodes: opened one by one, closed together."""
+
+    def __init__(self, node: NodeView, running: Running) -> None:
+        self.running = running
+        self._node = node
+        self._groups: dict[GroupId, Elsewhere] = {}
+        self._asked: set[tuple[GroupId, Node]] = set()
+
+    def elsewhere(self, group: GroupId) -> Elsewhere:
+        """The members of a group on other nodes; raises `NoLeader` when there are none."""
+        known = self._groups.get(group)
+        if known is None:
+            known = Elsewhere(self._node, group)
+            if not known.members:
+                raise NoLeader(f"the data group of header {group} has no members")
+            self._groups[group] = known
+        return known
+
+    async def open(self, member: Node, series: KnownSeries, condition: Filter | None) -> tuple[Node, int]:
+        """A reader of a series on a member."""
+        there = self.elsewhere(series.group)
+        request = structs.SingleSeriesQueryRequest(
+            path=series.path,
+            filterBytes=None if condition is None else encode_filter(condition),
+            queryId=self.running.id,
+            requester=node_struct(self._node.me),
+            header=there.header,
+            withValueFilter=condition is not None,
+            dataTypeOrdinal=int(series.data_type),
+        )
+        self._asked.add((series.group, member))
+        timeout_ms = min(self.running.left_ms, self._node.context.settings.connection_time_out_ms)
+        reader = await there.call(member, "querySingleSeries", (request,), timeout_ms)
+        return member, int(reader)
+
+    async def fetch(self, group: GroupId, member: Node, reader: int) -> bytes:
+        """The next batch of a reader; empty at its end."""
+        there = self.elsewhere(group)
+        self.running.check()
+        timeout_ms = min(self.running.left_ms, self._node.context.settings.connection_time_out_ms)
+        batch: bytes = await there.call(member, "fetchSingleSeries", (there.header, reader), timeout_ms)
+        return batch
+
+    def close(self) -> None:
+        """End the query wherever a reader may be open; nobody waits for that."""
+        asked, self._asked = self._asked, set()
+        for group, member in sorted(asked, key=lambda pair: (pair[0], pair[1].identifier)):
+            arguments = (self._groups[group].header, node_struct(self._node.me), self.running.id)
+            self._node.context.transport.send(
+                member,
+                Port.DATA,
+                (Lane.BULK, group),
+                lambda arguments=arguments: ("endQuery", arguments),  # type: ignore[misc]
+                self._node.context.settings.connection_time_out_ms,
+                _ignore,
+            )
+
+
+class Sources:
+    """Opens the series of one query, and looks up single points of them."""
+
+    def __init__(self, node: NodeView, running: Running) -> None:
+        self._node = node
+        self._remote = RemoteReaders(node, running)
+
+    def open(self, series: KnownSeries, condition: Filter | None) -> RowSource:
+        """The rows of a series that fulfil a filter; the members of its group here are level already."""
+        member = self._node.data(series.group)
+        if member is not None:
+            return HereSeries(series, member.store.open_series(series.path, condition))
+        return ElsewhereSeries(series, condition, self._remote)
+
+    def close(self) -> None:
+        """End what is still open elsewhere."""
+        self._remote.close()
+
+
+def _ignore(_: Any) -> None:
+    """Whether the other node heard that the query is over does not matter: its readers end by themselves."""

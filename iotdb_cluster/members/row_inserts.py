@@ -1,0 +1,47 @@
+"""Rows of any devices, inserted together: those of one data group travel as one batch, in their order."""
+
+from collections.abc import Sequence
+
+from iotdb_cluster.errors import MalformedInput, RequestError
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.router import Router
+from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.types import paths
+from iotdb_cluster.types.identity import GroupId
+from iotdb_cluster.types.plans import InsertPlan
+from iotdb_cluster.wire.plans import encode_plan
+
+
+def row_plan(device: str, time: int, measurements: Sequence[str], values: Sequence[str]) -> InsertPlan:
+    """The plan of one row; raises `RequestError` for what can be no row."""
+    paths.check_device(device)
+    if len(measurements) != len(values):
+        raise MalformedInput(f"{len(measurements)} measurements and {len(values)} values")
+    if not measurements:
+        raise MalformedInput("a row without values")
+    return InsertPlan(time, device, tuple(measurements), tuple(values))
+
+
+async def insert_rows(router: Router, rows: Sequence[InsertPlan | RequestError], deadline: Deadline) -> list[Outcome]:
+    """An outcome for each row; all are tried. What can be no row comes as its refusal."""
+    outcomes: list[Outcome] = [None] * len(rows)
+    by_group: dict[GroupId, list[tuple[int, bytes]]] = {}
+    for position, row in enumerate(rows):
+        if isinstance(row, RequestError):
+            outcomes[position] = row
+            continue
+        try:
+            plan = encode_plan(row)
+            group = await router.group_of_path(str(row.device), deadline, made_for=plan)
+            by_group.setdefault(group, []).append((position, plan))
+        except RequestError as refusal:
+            outcomes[position] = refusal
+    for group in sorted(by_group):
+        batch = by_group[group]
+        try:
+            done = await router.execute_in(group, [plan for _, plan in batch], deadline)
+        except RequestError as failure:
+            done = [failure] * len(batch)
+        for (position, _), outcome in zip(batch, done, strict=True):
+            outcomes[position] = outcome
+    return outcomes
