@@ -131,7 +131,9 @@ class Introductions:
                     f"node {identifier} does not remember its start number {known.count}: its folder is an old copy; "
                     "remove the node and add it again with an empty folder"
                 )
-            self._last_starts[identifier] = peer.start
+            # Strangers are as many as they like to be: what they say is not kept.
+            if state.node(identifier) is not None or not state.is_founded:
+                self._last_starts[identifier] = peer.start
         return None
 
 

@@ -146,6 +146,13 @@ class RunningNode:
         return len(serving), len(names) - len(serving)
 
     @property
+    def kept(self) -> tuple[int, int]:
+        """How many readers are open, and how many snapshots offer their files."""
+        assert self._process is not None
+        inner = self._process._node
+        return len(inner.readers), len(inner.offered_files)
+
+    @property
     def node(self) -> Node:
         """As `checkAlive` names it."""
         with stock("TSMetaService", self.meta_address) as meta:

@@ -2,11 +2,12 @@
 
 import math
 import struct
+import threading
 
 import pytest
 
 from iotdb_cluster.types.schema import DataType
-from tests.services.rig import RPC, LoggedIn, code, logged_in, read, said, stock, struct_of
+from tests.services.rig import RPC, LoggedIn, code, logged_in, members_of, read, said, stock, struct_of
 
 ACCEPTED = [
     (DataType.BOOLEAN, {"true": True, "TRUE": True, "1": True, "False": False, "0": False}),
@@ -325,3 +326,27 @@ def test_a_point_is_read_right_after_its_write_was_acknowledged(node, new_name):
         for time in range(20):
             assert 200 == code(session.insert(device, time, s="1"))
             assert time + 1 == len(read(node, f"{device}.s", DataType.INT64))
+
+
+# -- many at once ----------------------------------------------------------------------------------------------------
+
+
+def test_many_clients_may_create_the_same_series_at_once_on_every_node(trio, new_name):
+    sg, each, answers = new_name(), 10, []
+    ready = threading.Barrier(6)
+
+    def write(number):
+        with logged_in(trio[number % 3]) as session:
+            ready.wait(10)
+            for time in range(each):
+                answers.append(code(session.insert(f"{sg}.d", number * each + time, a="1", b="'x'")))
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(30)
+    assert [200] * 6 * each == answers
+    member = members_of(trio, trio[0].header_of(sg))[0]
+    assert [(time, 1) for time in range(6 * each)] == read(member, f"{sg}.d.a", DataType.INT64)
+    assert 6 * each == len(read(member, f"{sg}.d.b", DataType.TEXT))

@@ -15,11 +15,14 @@ from tests.services.rig import (
     code,
     logged_in,
     members_of,
+    one_node,
+    query,
     read,
     refused,
     stock,
     stranger,
     struct_of,
+    wait_for,
 )
 
 PART_BYTES = 1_000
@@ -149,3 +152,15 @@ def test_a_failed_read_leaves_the_node_as_it_was(node, data, session, sg, offere
     refused(lambda: data.readFile("/etc/passwd", 0, 1, None))
     session.insert(f"{sg}.d", 7_000, a="7")
     assert (7_000, 7) == read(node, f"{sg}.d.a", DataType.INT64)[-1]
+
+
+def test_what_callers_forget_is_let_go_of_without_another_call(tmp_path):
+    with one_node(tmp_path, snapshot_timeout_ms=200, reader_idle_ms=200) as node, logged_in(node) as session:
+        session.insert("root.a.d", 1, s="1")
+        header = node.header_of("root.a")
+        with stock("TSDataService", node.data_address) as data:
+            assert pulled(data, struct_of(header), slot_of("root.a"))
+            assert data.querySingleSeries(query(header, "root.a.d.s", DataType.INT64))
+            assert data.querySingleSeriesByTimestamp(query(header, "root.a.d.s", DataType.INT64))
+        assert (2, 1) == node.kept
+        wait_for(lambda: (0, 0) == node.kept, "readers and offers are gone")
