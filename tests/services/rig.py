@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import thriftpy2
 from thriftpy2.protocol import TBinaryProtocolFactory, TCompactProtocolFactory, TCyBinaryProtocolFactory
@@ -26,6 +28,7 @@ from iotdb_cluster.types.identity import Node
 from iotdb_cluster.types.report import GroupReport, Report
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
 from iotdb_cluster.wire.batches import decode_batch
+from iotdb_cluster.wire.codec import Codec
 from iotdb_cluster.wire.filters import encode_filter
 from iotdb_cluster.wire.idl import thrift_folder
 from iotdb_cluster.wire.tables import TableLayout, decode_table
@@ -69,6 +72,10 @@ def wait_for(condition: Callable[[], T], what: str, timeout_s: float = TIMEOUT_S
     return found
 
 
+shared_codec = cache(Codec)
+"""Making a codec takes a fifth of a second, and threads may share one."""
+
+
 # -- nodes -----------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +96,8 @@ class RunningNode:
 
     def start(self) -> "RunningNode":
         """Let it run; raises what its start is refused with."""
-        process = NodeProcess(self.settings)
+        with patch("iotdb_cluster.server.node.Codec", shared_codec):
+            process = NodeProcess(self.settings)
         serves = threading.Event()
         self._error = self.exit_status = None
 

@@ -182,3 +182,17 @@ def test_who_belongs_to_the_cluster_must_remember_its_starts(trio):
     forgotten.node = struct_of(trio[1].node)
     with stock("MetaExtension", trio[0].meta_address) as meta:
         assert "old copy" in meta.hello(forgotten).refusal
+
+
+def test_what_a_node_asks_is_not_passed_on_again(trio, new_name):
+    header = trio[0].header_of(new_name())
+    outsider = members_of(trio, header)[2]
+    with stock("DataExtension", outsider.data_address) as client:
+        assert [] == client.getAllPaths(struct_of(header), "root.nosuchgroup")
+        assert client.hello(hello(outsider)).refusal is None
+        for call in (
+            lambda: client.getAllPaths(struct_of(header), "root"),
+            lambda: client.requestCommitIndex(struct_of(header)),
+            lambda: client.pullSnapshot(CLUSTER.PullSnapshotRequest(requiredSlots=[1], header=struct_of(header))),
+        ):
+            assert "no member of the data group" in refused(call)
