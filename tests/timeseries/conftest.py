@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from timeseries_disk import MemoryDisk
-from timeseries_model import create
 
 from iotdb_cluster.timeseries.settings import StoreSettings
 from iotdb_cluster.timeseries.snapshots import StoreSnapshot
@@ -14,6 +12,8 @@ from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.plans import SetStorageGroupPlan
 from iotdb_cluster.types.schema import DataType
+from tests.timeseries.timeseries_disk import MemoryDisk
+from tests.timeseries.timeseries_model import create
 
 FOLDER = "data/7"
 

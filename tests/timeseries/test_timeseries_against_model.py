@@ -9,8 +9,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timeseries_disk import Crash, MemoryDisk
-from timeseries_model import Model, apply_both, as_text, comparable, create, fulfils, read_all, tablet
 
 from iotdb_cluster.errors import RequestError
 from iotdb_cluster.timeseries.settings import StoreSettings
@@ -25,6 +23,8 @@ from iotdb_cluster.types.plans import (
     SetStorageGroupPlan,
 )
 from iotdb_cluster.types.schema import DataType
+from tests.timeseries.timeseries_disk import Crash, MemoryDisk
+from tests.timeseries.timeseries_model import Model, apply_both, as_text, comparable, create, fulfils, read_all, tablet
 
 SETTINGS = StoreSettings(rows_per_row_group=4, compact_at_tiers=2, compact_at_deletions=2, column_cache_bytes=2000)
 GROUPS = ("root.a", "root.b.c")

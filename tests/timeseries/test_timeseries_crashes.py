@@ -4,8 +4,6 @@ import contextlib
 from random import Random
 from typing import Any
 
-from timeseries_model import Model, apply_both, comparable, create, read_all, tablet
-
 from iotdb_cluster.errors import RequestError
 from iotdb_cluster.timeseries.settings import StoreSettings
 from iotdb_cluster.timeseries.store import GroupStore
@@ -13,6 +11,7 @@ from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.plans import DeletePlan, DeleteTimeseriesPlan, InsertPlan, SetStorageGroupPlan
 from iotdb_cluster.types.schema import DataType
 from tests.sim.disk import SimDisk, SimulatedCrash
+from tests.timeseries.timeseries_model import Model, apply_both, comparable, create, read_all, tablet
 
 I, D = DataType.INT32, DataType.DOUBLE  # noqa: E741
 FOLDER = "data/7"

@@ -7,8 +7,6 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from timeseries_disk import Crash
-from timeseries_model import create, read_all, tablet
 
 from iotdb_cluster.errors import Corruption, StorageFailure
 from iotdb_cluster.storage.disk import RealDisk
@@ -18,6 +16,8 @@ from iotdb_cluster.timeseries.parquet_schema import column_names
 from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.plans import DeletePlan, DeleteStorageGroupPlan, DeleteTimeseriesPlan, SetStorageGroupPlan
 from iotdb_cluster.types.schema import DataType
+from tests.timeseries.timeseries_disk import Crash
+from tests.timeseries.timeseries_model import create, read_all, tablet
 
 B, I, L, F, D, T = DataType  # noqa: E741
 FOLDER = "data/7"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timeseries_model import fulfils, read_all, tablet
 
 from iotdb_cluster.errors import Unsupported, ValueRefused
 from iotdb_cluster.timeseries.filters import check_filter, fulfilled, time_bounds
@@ -15,6 +14,7 @@ from iotdb_cluster.timeseries.frames import Points
 from iotdb_cluster.timeseries.values import NATIVE, object_array
 from iotdb_cluster.types.filters import And, Compare, CompareOp, FilterKind, GroupByWindows, Not, Or, Scalar, ValueClass
 from iotdb_cluster.types.schema import DataType
+from tests.timeseries.timeseries_model import fulfils, read_all, tablet
 
 EDGES = [0, 1, -1, 2**31 - 1, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**24 + 1]
 FLOATS = [0.0, -0.0, 0.5, -2.5, 1e300, 5e-324, math.inf, -math.inf, math.nan, float(2**53), float(2**63), 16777216.0]

@@ -5,14 +5,14 @@ import zlib
 from typing import Any
 
 import pytest
-from timeseries_disk import Crash
-from timeseries_model import create, read_all, tablet
 
 from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.timeseries.snapshots import StoreSnapshot, decode_snapshot
 from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.plans import DeletePlan, InsertPlan, SetStorageGroupPlan
 from iotdb_cluster.types.schema import DataType
+from tests.timeseries.timeseries_disk import Crash
+from tests.timeseries.timeseries_model import create, read_all, tablet
 
 I, D = DataType.INT32, DataType.DOUBLE  # noqa: E741
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from timeseries_model import create, read_all, tablet
 
 from iotdb_cluster.errors import (
     Busy,
@@ -24,6 +23,7 @@ from iotdb_cluster.types.plans import (
     SetStorageGroupPlan,
 )
 from iotdb_cluster.types.schema import Compression, DataType, Encoding, TimeseriesSchema
+from tests.timeseries.timeseries_model import create, read_all, tablet
 
 I, D, T = DataType.INT32, DataType.DOUBLE, DataType.TEXT  # noqa: E741
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from timeseries_model import read_all, tablet
 
 from iotdb_cluster.errors import MalformedInput, PathNotFound, StorageGroupUnknown, ValueRefused
 from iotdb_cluster.timeseries.values import converted
 from iotdb_cluster.types.plans import InsertPlan, SetStorageGroupPlan, TabletPlan
 from iotdb_cluster.types.schema import DataType
+from tests.timeseries.timeseries_model import read_all, tablet
 
 B, I, L, F, D, T = DataType  # noqa: E741
 
