@@ -39,6 +39,9 @@ class JoiningNode(Protocol):
     def heard_of(self, node: Node) -> None:
         """Where a node is."""
 
+    def exiled(self, meta_index: int) -> None:
+        """The cluster has removed this node again."""
+
     async def take_new_identifier(self) -> None:
         """The present one is another's."""
 
@@ -48,10 +51,14 @@ class Joiner:
 
     def __init__(self, node: JoiningNode) -> None:
         self._node = node
+        self._is_removed = False
         self._said: dict[tuple[str, int], str] = {}
 
     async def join(self) -> None:
-        """Returns when the node is on the ring; raises `StartRefused` when whoever answers refuses it for good."""
+        """Returns when the node is on the ring, or was removed before it got there.
+
+        Raises `StartRefused` when whoever answers refuses it for good.
+        """
         own = self._node.me.meta_address
         seeds = [seed for seed in self._node.context.settings.seeds if (seed.ip, seed.meta_port) != own]
         if not seeds:
@@ -63,7 +70,7 @@ class Joiner:
                 refusal, is_welcome = await self._ask(seed.ip, seed.meta_port)
                 was_heard = was_heard or is_welcome
                 refusals += [refusal] if refusal is not None else []
-                if self._is_in:
+                if self._is_in or self._is_removed:
                     return
             if refusals and not was_heard and not self._node.state.is_founded:
                 raise StartRefused(f"this node can't join: {refusals[0]}")
@@ -82,11 +89,15 @@ class Joiner:
         except RequestError as error:
             self._say(ip, meta_port, f"no answer: {error.message}")
             return None, False
+        peer = introduction(answer)
+        if peer.removed_at is not None:
+            self._is_removed = True
+            self._node.exiled(peer.removed_at)
+            return None, False
         fault = self._node.introductions.fault_of_answer(None, answer)
         if fault is not None:
             self._say(ip, meta_port, fault)
             return fault, False
-        peer = introduction(answer)
         if peer.blind:
             self._say(ip, meta_port, f"{peer.node} knows no cluster yet")
             return None, True

@@ -75,12 +75,16 @@ class Nemesis:
 
     def __init__(self, field: Battlefield, faults: Sequence[tuple[Fault, int]]) -> None:
         self.field = field
-        self._faults = faults
+        self._faults = list(faults)
         self._endings: dict[int, Ending] = {}
         self.begun = 0
         self.calm = field.network.weather
         self.storms = 0
         self.has_given_up = False
+
+    def add_faults(self, faults: Sequence[tuple[Fault, int]]) -> None:
+        """Draw these, too, from now on."""
+        self._faults += faults
 
     def strike(self) -> None:
         """Begin one fault and let it end by itself."""
