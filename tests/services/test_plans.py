@@ -71,6 +71,7 @@ def test_every_plan_finds_its_group_at_every_node_of_a_cluster(trio, new_name, p
     ("plan", "number"),
     [
         (InsertPlan(1, "nowhere", ("a",), ("1",)), 314),
+        (InsertPlan(1, "root" + ".a" * 1_000_000, ("a",), ("1",)), 314),
         (InsertPlan(1, "root.new.d", ("a",), ("odd",)), 400),
         (InsertPlan(1, "root.new.d", (None,), ("1",)), 400),
         (InsertPlan(1, "root.new.d", ("a",), (None,)), 400),

@@ -368,6 +368,21 @@ def test_every_member_of_the_group_reads_what_was_acknowledged(spread):
     assert [[(1, 7)], [(1, 7)]] == [read(node, path, DataType.INT64) for node in members]
 
 
+def test_a_follower_reads_a_point_as_soon_as_it_is_acknowledged(spread):
+    path, header, members, _ = spread
+    leader = members[0].group(header).leader
+    follower = next(node for node in members if node.node.identifier != leader)
+    request = query(header, path, DataType.INT64, condition=time_is(CompareOp.GT, 100))
+    with (
+        stock("TSDataService", follower.data_address) as data,
+        logged_in(next(node for node in members if node is not follower)) as session,
+    ):
+        for count in range(1, 31):
+            assert 200 == code(session.insert(path.removesuffix(".s"), 100 + count, s="1"))
+            reader = data.querySingleSeries(request)
+            assert count == sum(map(len, fetched(data, header, reader)))
+
+
 def test_a_reader_elsewhere_is_refused_with_the_addresses_of_those_who_have_it(spread):
     path, header, members, outsider = spread
     with stock("TSDataService", outsider.data_address) as data:
