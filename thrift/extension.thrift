@@ -75,6 +75,18 @@ struct ReadIndexAnswer {
   3: optional cluster.Node leader
 }
 
+// Which series of a data group match, for a statement of the client port, whose session says how fresh its reads are.
+struct FindSeriesRequest {
+  1: required cluster.Node header
+  2: required list<string> patterns
+  3: required string consistency  // strong, mid or weak
+  4: required i64 deadline_ms  // the time that is left
+}
+
+struct FindSeriesAnswer {
+  1: required list<binary> schemas  // for each pattern as in `schemaBytes`, in the order of creation
+}
+
 // A node's status for people and tools: a JSON object.
 struct NodeReport {
   1: required string json
@@ -102,7 +114,7 @@ service MetaExtension extends cluster.TSMetaService {
   NodeReport report()
 }
 
-// Served on the data port; the methods are those of MetaExtension.
+// Served on the data port; the methods of MetaExtension, and what queries ask of a data group.
 service DataExtension extends cluster.TSDataService {
   HelloAnswer hello(1: HelloRequest request)
   i64 vote(1: cluster.ElectionRequest request, 2: bool preVote, 3: bool handover)
@@ -111,6 +123,8 @@ service DataExtension extends cluster.TSDataService {
   ReadIndexAnswer readIndex(1: cluster.Node header, 2: i64 deadline_ms)
   void exile(1: i32 identifier, 2: i64 metaIndex)
   NodeReport report()
+
+  FindSeriesAnswer findSeries(1: FindSeriesRequest request)
 }
 
 // Served on the client port.

@@ -8,6 +8,7 @@ from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.serving import QueryServing
 from iotdb_cluster.members.raft_service import PeerConnection, RaftService
 from iotdb_cluster.members.readers import OpenReader
 from iotdb_cluster.members.transport import Port
@@ -28,6 +29,8 @@ class DataService(RaftService):
 
     def __init__(self, node: NodeView) -> None:
         super().__init__(node, Port.DATA)
+        self.queries = QueryServing(node)
+        """Answers the queries of other nodes."""
 
     async def query_single_series(self, request: Any, connection: object) -> int:
         """Open a reader on this node, level with the leader; its id."""

@@ -31,6 +31,7 @@ from iotdb_cluster.types.plans import (
     TabletPlan,
 )
 from iotdb_cluster.types.schema import Compression, DataType, Encoding, TimeseriesSchema
+from iotdb_cluster.wire.entries import decode_close_file
 from iotdb_cluster.wire.plans import decode_plan, encode_plan
 
 DEFAULT_ENCODING = {
@@ -102,6 +103,7 @@ class Prepared:
         return len(self.payloads) - 1
 
 
+_CLOSE_FILE = bytes((PlanKind.CLOSE_FILE,))
 _DELETES = (DeletePlan, DeleteTimeseriesPlan, DeleteStorageGroupPlan)
 
 
@@ -123,6 +125,9 @@ class Planner:
         prepared = Prepared()
         for data in plans:
             try:
+                if data[:1] == _CLOSE_FILE:
+                    prepared.own.append(self._close_file(data[1:], prepared))
+                    continue
                 plan = decode_plan(data)
                 if full is not None and not isinstance(plan, _DELETES):
                     raise full
@@ -131,6 +136,15 @@ class Planner:
             except RequestError as refusal:
                 prepared.own.append(refusal)
         return prepared
+
+    def _close_file(self, body: bytes, prepared: Prepared) -> int:
+        """The position of a CLOSE_FILE entry; raises `StorageGroupUnknown`."""
+        storage_group = decode_close_file(body).storage_group
+        if not self.holds_storage_group(storage_group):
+            raise StorageGroupUnknown(f"{storage_group} is no storage group of this data group")
+        prepared.payloads.append(Payload(EntryKind.CLOSE_FILE, body))
+        prepared.plans.append(None)
+        return len(prepared.payloads) - 1
 
     def _before(self, plan: Plan, prepared: Prepared) -> None:
         match plan:

@@ -38,6 +38,8 @@ TSStatus = _made("TSStatus")
 TSStatusType = _made("TSStatusType")
 
 # extension.thrift
+FindSeriesAnswer = _made("FindSeriesAnswer")
+FindSeriesRequest = _made("FindSeriesRequest")
 HelloAnswer = _made("HelloAnswer")
 HelloRequest = _made("HelloRequest")
 NodeReport = _made("NodeReport")

@@ -26,6 +26,8 @@ class PlanKind(IntEnum):
     """Between nodes only, on the way to the meta group's leader: the body of a NODE_STARTED entry."""
     META_ENTRY = 67
     """Between nodes only, likewise: `u8 entry kind | body`, for entries about nodes, groups and moves."""
+    CLOSE_FILE = 68
+    """Between nodes only, on the way to a data group's leader: the body of a CLOSE_FILE entry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,28 @@ class ExecutNonQueryReq:
         header: Node | None = ...,
     ) -> None: ...
 
+class FindSeriesAnswer:
+    schemas: list[bytes]
+    def __init__(
+        self,
+        *,
+        schemas: list[bytes],
+    ) -> None: ...
+
+class FindSeriesRequest:
+    header: Node
+    patterns: list[str]
+    consistency: str
+    deadline_ms: int
+    def __init__(
+        self,
+        *,
+        header: Node,
+        patterns: list[str],
+        consistency: str,
+        deadline_ms: int,
+    ) -> None: ...
+
 class HeartBeatRequest:
     term: int
     commitLogIndex: int
@@ -120,6 +142,7 @@ class HelloAnswer:
     blind: bool
     refusal: str | None
     members_known: list[Node] | None
+    removed_at: int | None
     def __init__(
         self,
         *,
@@ -138,6 +161,7 @@ class HelloAnswer:
         blind: bool,
         refusal: str | None = ...,
         members_known: list[Node] | None = ...,
+        removed_at: int | None = ...,
     ) -> None: ...
 
 class HelloRequest:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from iotdb_cluster.errors import NoLeader, RequestError
+from iotdb_cluster.errors import NoLeader, RemoteError, RequestError
 from iotdb_cluster.members import convert
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.types.identity import GroupId, Node, NodeId
+from iotdb_cluster.wire.codec import ApplicationError
 
 
 class Elsewhere:
@@ -41,3 +42,8 @@ class Elsewhere:
             except RequestError as error:
                 refusal = error
         raise refusal
+
+
+def is_unknown_call(error: RequestError) -> bool:
+    """True for the answer of a node that does not know a call of the extension: an earlier version of this project."""
+    return isinstance(error, RemoteError) and error.type == ApplicationError.UNKNOWN_METHOD

@@ -2,18 +2,27 @@
 
 from collections.abc import Sequence
 
-from iotdb_cluster.errors import MetadataRefused, PathNotFound, Unsupported
+from iotdb_cluster.errors import (
+    MetadataRefused,
+    PathNotFound,
+    RequestError,
+    StatusCode,
+    Unsupported,
+)
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.deletes import delete_points, delete_series
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.finding import Finder
-from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.members.query.running import CONSISTENCY_STRONG, Running
 from iotdb_cluster.members.row_inserts import row_plan
 from iotdb_cluster.members.sessions import Session
 from iotdb_cluster.sql import statements as sql
 from iotdb_cluster.timeseries.filters import LAST_TIME
 from iotdb_cluster.types import paths
+from iotdb_cluster.types.entries import CloseFile
+from iotdb_cluster.types.identity import GroupId
 from iotdb_cluster.types.plans import CreateTimeseriesPlan, DeleteStorageGroupPlan, InsertPlan, PlanKind
+from iotdb_cluster.wire.entries import encode_close_file
 from iotdb_cluster.wire.plans import encode_plan
 
 
@@ -44,6 +53,11 @@ class Changing:
                 await self._create(statement)
             case sql.DeleteTimeseries(patterns):
                 await self.delete_timeseries(patterns)
+            case sql.Flush(storage_groups):
+                await self._flush(storage_groups)
+            case sql.Merge():
+                # Files are merged in the background whenever that is worth it.
+                return
             case sql.SetConsistencyLevel(level):
                 self._session.consistency = level.value
             case sql.Labelling():
@@ -70,6 +84,30 @@ class Changing:
             plan = encode_plan(DeleteStorageGroupPlan(path))
             await self._node.router.execute(PlanKind.DELETE_STORAGE_GROUP, path, plan, self._deadline)
 
+    async def _flush(self, storage_groups: Sequence[str]) -> None:
+        """Let the groups of these storage groups, or of all, write what is in memory to files.
+
+        Returns when the replicas of this node have done so; the others begin at the same entry of their log.
+        """
+        state = await self._finder.level_with_meta()
+        for path in storage_groups:
+            if path not in state.storage_groups:
+                raise RequestError(f"{path} is not a storage group", code=StatusCode.NOT_STORAGE_GROUP_ERROR)
+        router = self._node.router
+        by_group: dict[GroupId, list[bytes]] = {}
+        for path in storage_groups or state.storage_groups:
+            by_group.setdefault(router.group_of_storage_group(path), []).append(_close_file(path))
+        for group, plans in sorted(by_group.items()):
+            for outcome in await router.execute_in(group, plans, self._deadline):
+                # A data group hears of a storage group with its first series only: there is nothing to write.
+                if outcome is not None and outcome.code != StatusCode.STORAGE_GROUP_ERROR:
+                    raise outcome
+        for group in by_group:
+            member = self._node.data(group)
+            if member is not None:
+                await member.catch_up(self._deadline, CONSISTENCY_STRONG)
+                await member.sealed_up_to(member.applied.index, self._deadline)
+
     async def _create(self, statement: sql.CreateTimeseries) -> None:
         schema = statement.schema
         paths.check_series(schema.path)
@@ -81,3 +119,8 @@ def insert_plan(statement: sql.Insert) -> InsertPlan:
     """The row of an INSERT; raises `RequestError` for one that can be none."""
     values = [value.text for value in statement.values]
     return row_plan(statement.device, statement.time_ms, statement.measurements, values)
+
+
+def _close_file(storage_group: str) -> bytes:
+    """The plan by which a data group's leader enters a CLOSE_FILE."""
+    return bytes((PlanKind.CLOSE_FILE,)) + encode_close_file(CloseFile(storage_group, is_sequence=True))

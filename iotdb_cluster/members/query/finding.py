@@ -6,7 +6,7 @@ from iotdb_cluster.errors import PathIllegal, RequestError, StatusCode
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.meta_state import MetaState
 from iotdb_cluster.members.node_view import NodeView
-from iotdb_cluster.members.query.asking import Elsewhere
+from iotdb_cluster.members.query.asking import Elsewhere, is_unknown_call
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.query.together import together
 from iotdb_cluster.query.binding import Catalog, KnownSeries
@@ -30,7 +30,7 @@ class Finder:
     async def find(self, patterns: Iterable[str]) -> Catalog:
         """The series of each pattern: storage groups by name, in each of them in the order of creation.
 
-        A member elsewhere names its series by path. Raises 401 for a pattern that is none.
+        Members elsewhere that know the mirrored calls only name their series by path. Raises 401 for what is no pattern.
         """
         parsed = {pattern: _parsed(pattern) for pattern in dict.fromkeys(patterns)}
         state = self._node.router.ready_state()
@@ -104,11 +104,21 @@ class Finder:
 
     async def _ask_elsewhere(self, group: GroupId, patterns: Sequence[str]) -> dict[str, Sequence[TimeseriesSchema]]:
         there = Elsewhere(self._node, group)
+        running = self._running
+        request = structs.FindSeriesRequest(
+            header=there.header, patterns=patterns, consistency=running.consistency, deadline_ms=running.left_ms
+        )
+        try:
+            answer = await there.ask("findSeries", (request,), running)
+        except RequestError as error:
+            if not is_unknown_call(error):
+                raise
+        else:
+            return dict(zip(patterns, map(decode_schemas, answer.schemas), strict=True))
         found: dict[str, Sequence[TimeseriesSchema]] = {}
         for pattern in patterns:
-            request = structs.PullSchemaRequest(prefixPath=pattern, header=there.header)
-            answer = await there.ask("pullTimeSeriesSchema", (request,), self._running)
-            found[pattern] = decode_schemas(answer.schemaBytes)
+            pull = structs.PullSchemaRequest(prefixPath=pattern, header=there.header)
+            found[pattern] = decode_schemas((await there.ask("pullTimeSeriesSchema", (pull,), running)).schemaBytes)
         return found
 
     def _ordered(self, groups: dict[GroupId, list[KnownSeries]]) -> Sequence[KnownSeries]:
