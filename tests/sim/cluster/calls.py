@@ -197,6 +197,7 @@ class Connection:
         def arrive() -> None:
             self._arrive(target, frame, seqid)
 
+        caller.network.trace.message(actor.place, place, method, len(frame))
         caller.network.send(actor.place, place, arrive, can_repeat=method in REPEATABLE)
         actor.in_ms(timeout_ms, lambda: self._fail(seqid, self._overdue(timeout_ms)))
 
@@ -227,10 +228,11 @@ class Connection:
             if seqid not in self._waiting:
                 return  # the caller gave up before there was a connection: nothing was ever sent over it
             peer = f"{actor.place}/{self._number}"
-            self._opened = target.incarnation, SimConnection(self._number, peer)
+            self._opened = target.incarnation, SimConnection(network.next_number(), peer)
         connection = self._opened[1]
 
         def reply(answer: bytes) -> None:
+            network.trace.message(place, actor.place, "answer", len(answer))
             network.send(place, actor.place, lambda: actor.now(lambda: self._answered(seqid, answer)), is_answer=True)
 
         target.now(lambda: endpoint.serve(frame, connection, reply))

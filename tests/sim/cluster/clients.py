@@ -10,10 +10,13 @@ from iotdb_cluster.errors import RemoteError, StatusCode, Unreachable
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.pending import Pending
+from iotdb_cluster.types.filters import Compare, CompareOp, FilterKind, Scalar, ValueClass
 from iotdb_cluster.types.identity import Node
 from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.batches import decode_batch
+from iotdb_cluster.wire.filters import encode_filter
 from iotdb_cluster.wire.idl import STRUCTS
+from iotdb_cluster.wire.scalars import decode_scalar
 from tests.sim.cluster.calls import Caller, Connection
 from tests.sim.cluster.oracle import Attempt, Fate, Key, Oracle, Reading, Series
 from tests.sim.cluster.scheduler import MS, Act, Scheduler, Task
@@ -109,6 +112,16 @@ class Surroundings:
         """A number that names one written value."""
         self.cells += 1
         return self.cells
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be read, and where."""
+
+    path: Series
+    data_type: DataType
+    header: Any
+    host: str
 
 
 class Client:
@@ -216,30 +229,110 @@ class Client:
             "deleteData", writes, lambda session: (_Delete(session, [f"root.*.d.{name}"], upto),), is_whole=False
         )
 
-    async def read_series(self, host: str | None = None, series: Series | None = None) -> Reading | None:
-        """A strong read of one series at a member of its group, or elsewhere; None when it was not answered."""
+    async def insert_rows(self) -> None:
+        """Rows of several devices in one call; each is an attempt of its own."""
+        session = await self._open_session()
+        if session is None:
+            return
         around = self.around
-        chosen = [pair for pair in around.space.series if series is None or pair[0] == series]
-        path, data_type = self.random.choice(chosen)
+        connection, session_id = session
+        groups = [self._storage_group() for _ in range(self.random.randint(1, 3))]
+        names, texts, times, attempts = [], [], [], []
+        for group in groups:
+            chosen, time = self._measurements(), self._time()
+            values = [value_of(data_type, around.next_cell()) for _, data_type in chosen]
+            writes: dict[Key, object] = {
+                (f"{self._device(group)}.{name}", time): value for (name, _), value in zip(chosen, values, strict=True)
+            }
+            names.append([name for name, _ in chosen])
+            texts.append([text_of(value) for value in values])
+            times.append(time)
+            attempts.append(around.oracle.begin(self.place, around.scheduler.now_us, writes))
+        around.trace.note(self.place, "insertRowInBatch", [attempt.number for attempt in attempts], self._host)
+        devices = [self._device(group) for group in groups]
+        arguments = (_InsertRows(session_id, devices, names, texts, times),)
+        answer = await self._call(connection, "insertRowInBatch", arguments)
+        statuses = [answer] * len(groups) if isinstance(answer, Exception) else answer.statusList
+        if len(statuses) == 1:  # a session that is not open gets one status for all
+            statuses = statuses * len(groups)
+        for attempt, status in zip(attempts, statuses, strict=True):
+            fate, text = self._fate_of("insertRowInBatch", status)
+            around.oracle.settle(attempt, fate, around.scheduler.now_us, text)
+            around.trace.note(self.place, "insertRowInBatch", attempt.number, fate.value, text)
+
+    async def read_series(self, host: str | None = None, series: Series | None = None) -> Reading | None:
+        """A strong read of a whole series at a member of its group; None when it was not answered."""
+        asked = self._whom(host, series)
+        return None if asked is None else await self._read(asked, self.around.space.times, None)
+
+    async def read_from(self) -> Reading | None:
+        """A strong read of a series from some time on."""
+        asked, first = self._whom(), self._time()
+        condition = Compare(CompareOp.GTEQ, FilterKind.TIME, Scalar(ValueClass.LONG, first))
+        times = tuple(time for time in self.around.space.times if time >= first)
+        return None if asked is None else await self._read(asked, times, encode_filter(condition))
+
+    async def read_at(self) -> Reading | None:
+        """A strong read of some times of a series, one by one, in any order."""
+        asked = self._whom()
+        if asked is None:
+            return None
+        known = self.around.space.times
+        times = tuple(self.random.sample(known, self.random.randint(1, len(known))))
+        began_us = self.around.scheduler.now_us
+        connection, query = self._data_connection(asked.host), self._query(asked, None)
+        values: dict[int, object] | None = {}
+        reader = await self._call(connection, "querySingleSeriesByTimestamp", (query,))
+        for time in times if not isinstance(reader, Exception) else ():
+            answer = await self._call(connection, "fetchSingleSeriesByTimestamp", (query.header, reader, time))
+            if isinstance(answer, Exception):
+                values = None
+                break
+            if answer:
+                assert values is not None
+                values[time] = decode_scalar(answer).value
+        return await self._read_over(
+            asked, connection, query, began_us, None if isinstance(reader, Exception) else values, times
+        )
+
+    def _whom(self, host: str | None = None, series: Series | None = None) -> "Question | None":
+        """A series, and a member of its group; None as long as nobody knows the table."""
+        around = self.around
+        path, data_type = self.random.choice([pair for pair in around.space.series if series in (None, pair[0])])
         found = around.members(around.space.storage_group_of(path))
         if found is None:
             return None
         header, members = found
-        if host is None:
-            host = self.random.choice([node.ip for node in members])
-        connection = self._data_connection(host)
-        began_us = around.scheduler.now_us
+        return Question(path, data_type, node_struct(header), host or self.random.choice([node.ip for node in members]))
+
+    def _query(self, asked: "Question", condition: bytes | None) -> Any:
         self._query_id += 1
         requester = structs.NodeStruct(ip=self.place, metaPort=1, nodeIdentifier=7, dataPort=1)
-        head = node_struct(header)
-        query = _Query(path, None, self._query_id, requester, None, head, None, int(data_type))
-        values = await self._fetch_all(connection, head, query)
+        return _Query(asked.path, condition, self._query_id, requester, None, asked.header, None, int(asked.data_type))
+
+    async def _read(self, asked: "Question", times: tuple[int, ...], condition: bytes | None) -> Reading | None:
+        began_us = self.around.scheduler.now_us
+        connection, query = self._data_connection(asked.host), self._query(asked, condition)
+        values = await self._fetch_all(connection, query.header, query)
+        return await self._read_over(asked, connection, query, began_us, values, times)
+
+    async def _read_over(
+        self,
+        asked: "Question",
+        connection: Connection,
+        query: Any,
+        began_us: int,
+        values: dict[int, object] | None,
+        times: tuple[int, ...],
+    ) -> Reading | None:
+        around = self.around
         if values is None:
-            around.trace.note(self.place, "read failed", host, path)
+            around.trace.note(self.place, "read failed", asked.host, asked.path)
             return None
-        await self._call(connection, "endQuery", (head, requester, self._query_id))
-        reading = Reading(self.place, host, path, began_us, around.scheduler.now_us, values)
-        around.trace.note(self.place, "read", host, path, values)
+        ended_us = around.scheduler.now_us
+        await self._call(connection, "endQuery", (query.header, query.requester, query.queryId))
+        reading = Reading(self.place, asked.host, asked.path, began_us, ended_us, values, times)
+        around.trace.note(self.place, "read", asked.host, asked.path, times, values)
         fault = around.oracle.saw(reading)
         if fault is not None:
             around.fault(fault)

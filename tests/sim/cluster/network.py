@@ -46,10 +46,16 @@ class Network:
     """When a place crashed last: what it would have sent after that never leaves it."""
     carried: int = 0
     lost: int = 0
+    connections: int = 0
 
     def passes(self, source: Place, target: Place) -> bool:
         """False while the link is cut in this direction."""
         return (source, target) not in self.cut
+
+    def next_number(self) -> int:
+        """A number for a connection, unlike that of any other."""
+        self.connections += 1
+        return self.connections
 
     def send(
         self, source: Place, target: Place, deliver: Act, *, is_answer: bool = False, can_repeat: bool = True

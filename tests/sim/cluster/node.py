@@ -213,6 +213,11 @@ class SimNode:
         return self.process is not None
 
     @property
+    def tasks(self) -> int:
+        """Coroutines under way: calls that are being served, and what the node does of its own."""
+        return len(self._tasks)
+
+    @property
     def node(self) -> ClusterNode:
         """The production node; only of one that is alive."""
         assert self.process is not None

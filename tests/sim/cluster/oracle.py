@@ -46,7 +46,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A strong read of one series: every time of the key space at which it had a value."""
+    """A strong read of one series."""
 
     client: str
     node: str
@@ -54,13 +54,14 @@ class Reading:
     began_us: int
     ended_us: int
     values: Mapping[int, object]
+    times: tuple[int, ...]
+    """What was asked for: at these times it says what is there, or that nothing is."""
 
 
 @dataclass(slots=True)
 class Oracle:
-    """All attempts and readings of a run; `times` are the timestamps that clients use."""
+    """All attempts and readings of a run."""
 
-    times: tuple[int, ...]
     attempts: list[Attempt] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     by_value: dict[object, Attempt] = field(default_factory=dict)
@@ -84,6 +85,8 @@ class Oracle:
         for time, value in reading.values.items():
             attempt = self.by_value.get(value)
             where = f"{reading.series} at {time} on {reading.node}"
+            if time not in reading.times:
+                return f"{where} was not asked for"
             if attempt is None or attempt.writes.get((reading.series, time)) != value:
                 return f"{where} reads {value!r}, which nobody wrote there"
             if attempt.fate is Fate.REFUSED:
@@ -107,7 +110,7 @@ class Oracle:
                 ended = {"ended": attempt.ended_us} if is_known else {}
                 found.setdefault(key, []).append(written(value, attempt.began_us, **ended))
         for reading in self.readings:
-            for time in self.times:
+            for time in reading.times:
                 value = reading.values.get(time, ABSENT)
                 found.setdefault((reading.series, time), []).append(read(value, reading.began_us, reading.ended_us))
         yield from sorted(found.items())

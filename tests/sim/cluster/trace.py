@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tests.sim.cluster.scheduler import Scheduler
 
 KEPT_LINES = 60
+QUIET = frozenset({"sendHeartBeat", "answer"})
 
 
 class Trace:
@@ -21,13 +22,24 @@ class Trace:
 
     def note(self, who: object, what: str, *values: object) -> None:
         """One line: the time in ms, who, what, and the values."""
-        us = self._scheduler.now_us
-        line = f"{us // 1000:7d}.{us % 1000:03d} {who!s:>8} {what} {' '.join(map(str, values))}"
+        line = self._line(who, f"{what} {' '.join(map(str, values))}")
         self._hash.update(line.encode())
         self.count += 1
         self.last.append(line)
         if self._show is not None:
             self._show(line)
+
+    def message(self, source: str, target: str, what: str, size: int) -> None:
+        """A message leaves; told in a transcript only where it is no heartbeat, of which there are too many."""
+        self._hash.update(
+            b"%d%s%s%s%d" % (self._scheduler.now_us, source.encode(), target.encode(), what.encode(), size)
+        )
+        if self._show is not None and what not in QUIET:
+            self._show(self._line(source, f"{what} -> {target}"))
+
+    def _line(self, who: object, what: str) -> str:
+        us = self._scheduler.now_us
+        return f"{us // 1000:7d}.{us % 1000:03d} {who!s:>8} {what}"
 
     @property
     def digest(self) -> str:

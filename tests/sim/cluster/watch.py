@@ -13,8 +13,8 @@ from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.raft.effects import Effect, Reply, SaveEntries, SaveHardState, SaveSnapshotPoint, Send
 from iotdb_cluster.raft.events import Event, Received, SnapshotInstalled
-from iotdb_cluster.raft.messages import Message
 from iotdb_cluster.raft.left_mark import LeftMark
+from iotdb_cluster.raft.messages import Message
 from iotdb_cluster.storage.group_log import RecoveredGroup
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.types.entries import Entry
@@ -34,11 +34,12 @@ class GroupWatch:
     step: Step
     speech: Speech
 
-    def __init__(self, name: str, ledger: Ledger, fault: Fault) -> None:
+    def __init__(self, name: str, ledger: Ledger, fault: Fault, tell: Fault) -> None:
         self.name = name
         self.ledger = ledger
         self.shadows: dict[NodeId, SimulatedDisk] = {}
         self._fault = fault
+        self._tell = tell
 
     @property
     def disks(self) -> Mapping[NodeId, SimulatedDisk]:
@@ -52,6 +53,8 @@ class GroupWatch:
     def stepped(self, step: Step) -> None:
         """A member took a step."""
         self.step = step
+        if step.became_leader:
+            self._tell(f"{step.node} leads {self.name} in term {step.raft.term}")
         for check in AFTER_STEP:
             for violation in check(self):
                 self._fault(f"{self.name}: {violation}")
@@ -67,10 +70,11 @@ class GroupWatch:
 
 
 class Watch:
-    """All groups of a world. `fault` is told of each violation."""
+    """All groups of a world. `fault` is told of each violation, `tell` of who comes to lead."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, tell: Fault) -> None:
         self._fault = fault
+        self._tell = tell
         self.groups: dict[GroupId, GroupWatch] = {}
         self._applied: dict[tuple[NodeId, int, GroupId], LogIndex] = {}
 
@@ -132,7 +136,7 @@ class Watch:
         """What a node has durably of a group."""
         watch = self.groups.get(group)
         if watch is None:
-            watch = self.groups[group] = GroupWatch(_name(group), Ledger(), self._fault)
+            watch = self.groups[group] = GroupWatch(_name(group), Ledger(), self._fault, self._tell)
         shadow = watch.shadows.get(node)
         if shadow is None:
             shadow = watch.shadows[node] = Shadow()

@@ -29,6 +29,12 @@ from tests.sim.cluster.trace import Trace
 from tests.sim.cluster.watch import Watch
 from tests.sim.cluster.witness import Witness
 
+READER_IDLE_TIMEOUTS = 3
+"""A reader that is idle for so many election time-outs is closed."""
+
+MOST_IDLE_TASKS = 3
+"""What a node does of its own when nobody calls: announcing its start, minding the membership."""
+
 CONVERGE_TIMEOUTS = 20
 """Within so many election time-outs a cluster without faults has to serve (invariant 30)."""
 
@@ -84,7 +90,7 @@ class World:
         self.network = Network(
             self.scheduler, Random(f"{seed}/network"), self.trace, weather=replace(self.knobs.weather)
         )
-        self.watch = Watch(self.violated)
+        self.watch = Watch(self.violated, lambda what: self.trace.note("group", what))
         self._violations: list[str] = []
         self.hosts = tuple(f"10.0.0.{number}" for number in range(1, self.knobs.nodes + 1))
         codec = shared_codec()
@@ -95,7 +101,7 @@ class World:
             SimNode(number, self._settings(number), self.hardware) for number in range(1, len(self.hosts) + 1)
         ]
         self.space = self._space(Random(f"{seed}/space"))
-        self.oracle = Oracle(self.space.times)
+        self.oracle = Oracle()
         self.clients = self._clients(codec)
         self.nemesis = Nemesis(self._battlefield(), faults_for(self.knobs.nodes, Random(f"{seed}/mix")))
         self._pace = Random(f"{seed}/pace")
@@ -125,6 +131,7 @@ class World:
             inflight_appends_max=knobs.inflight_appends_max,
             log_keep_entries=knobs.log_keep_entries,
             disk_reserve_mb=2,
+            reader_idle_ms=READER_IDLE_TIMEOUTS * knobs.election_timeout_max_ms,
             fetch_size=3,
         )
 
@@ -264,6 +271,7 @@ class World:
             self.fight,
             self.calm_down,
             self.converge,
+            self.rest,
             self.serve,
             self.restart_cold,
             self.judge,
@@ -350,6 +358,21 @@ class World:
         """One leader in each group, all logs and tables equal, nothing waits (invariant 30)."""
         self.run_until(self._objection, CONVERGE_TIMEOUTS * self.short_ms, "without faults it does not converge")
 
+    def rest(self) -> None:
+        """Nothing but heartbeats goes round, and what was left behind is cleared away (invariant 31)."""
+        beats = 10
+        self.run_ms(READER_IDLE_TIMEOUTS * self.short_ms)
+        before = self.network.carried
+        self.run_ms(beats * self.knobs.heartbeat_interval_ms)
+        links = sum(len(member.raft.progress) for _, member in self.members())
+        carried = self.network.carried - before
+        # A call and its answer for each heartbeat; a clock may go faster, and a beat more may fall into the time.
+        if carried > 2 * links * (beats + 2):
+            self.violated(f"31: {carried} messages in {beats} heartbeats over {links} links without anything to do")
+        for node in self.nodes:
+            if node.tasks > MOST_IDLE_TASKS:
+                self.violated(f"31: {node.tasks} calls are still being served by {node.place} without any caller")
+
     def serve(self) -> None:
         """New writes are accepted everywhere, and every member answers reads."""
         client = self.clients[0]
@@ -366,6 +389,11 @@ class World:
             else:
                 problems.append(f"writes are not taken, the last one is {attempt}")
             await self._scan(client, problems)
+            for node in self.nodes:
+                if len(node.node.readers) > 0:
+                    problems.append(
+                        f"31: {len(node.node.readers)} readers are open on {node.place}, all were ended or idle"
+                    )
 
         self._finish(client, work, problems)
 
@@ -392,7 +420,7 @@ class World:
     async def _work(self, client: Client, is_over: Callable[[], bool]) -> None:
         operations = [
             (client.insert_row, 8), (client.insert_batch, 4), (client.delete, 2), (client.delete_by_pattern, 1),
-            (client.read_series, 8),
+            (client.read_series, 6), (client.read_from, 2), (client.read_at, 2), (client.insert_rows, 2),
         ]  # fmt: skip
         choices, weights = [op for op, _ in operations], [weight for _, weight in operations]
         while not is_over():
