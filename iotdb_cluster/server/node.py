@@ -97,6 +97,7 @@ class NodeProcess:
                         limits=TransportLimits.of(settings),
                         clock=self._clock,
                         on_fault=self._end.fault,
+                        takes_plain=service == "ClientExtension",
                     )
                 )
         except StartRefused:

@@ -30,7 +30,7 @@ class Finder:
     async def find(self, patterns: Iterable[str]) -> Catalog:
         """The series of each pattern: storage groups by name, in each of them in the order of creation.
 
-        Members elsewhere that know the mirrored calls only name their series by path. Raises 401 for what is no pattern.
+        Members elsewhere that know the mirrored calls only name them by path. Raises 401 for what is no pattern.
         """
         parsed = {pattern: _parsed(pattern) for pattern in dict.fromkeys(patterns)}
         state = self._node.router.ready_state()

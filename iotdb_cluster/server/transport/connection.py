@@ -10,6 +10,7 @@ from iotdb_cluster.client.socket_options import set_timeout, shut_down, tune
 from iotdb_cluster.server.transport.dispatch import Dispatcher
 from iotdb_cluster.server.transport.limits import TransportLimits
 from iotdb_cluster.server.transport.messages import Incoming, MessageRefused, Messages, open_messages
+from iotdb_cluster.wire.limits import Limits
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ class Connection:
         "_is_answering",
         "_limits",
         "_on_close",
+        "_plain",
         "_socket",
         "closing",
         "id",
@@ -47,7 +49,13 @@ class Connection:
     )
 
     def __init__(
-        self, number: int, sock: socket.socket, peer: str, dispatcher: Dispatcher, limits: TransportLimits
+        self,
+        number: int,
+        sock: socket.socket,
+        peer: str,
+        dispatcher: Dispatcher,
+        limits: TransportLimits,
+        plain: Limits | None,
     ) -> None:
         self.id = number
         """Unique in the server."""
@@ -59,6 +67,7 @@ class Connection:
         self._socket = sock
         self._dispatcher = dispatcher
         self._limits = limits
+        self._plain = plain
         self._on_close: list[Callable[[Connection], None]] = []
         self._is_answering = False
 
@@ -87,7 +96,7 @@ class Connection:
 
     def _serve(self) -> None:
         incoming = Incoming(self._socket)
-        messages = open_messages(incoming, self._limits)
+        messages = open_messages(incoming, self._limits, self._plain)
         while not self.closing:
             try:
                 message = messages.read()

@@ -5,8 +5,11 @@ import time
 from typing import Protocol
 
 from iotdb_cluster.client.socket_options import set_timeout
-from iotdb_cluster.errors import ClusterError
+from iotdb_cluster.errors import ClusterError, MalformedInput
 from iotdb_cluster.server.transport.limits import TransportLimits
+from iotdb_cluster.wire.header import Protocol as ThriftProtocol
+from iotdb_cluster.wire.limits import Limits
+from iotdb_cluster.wire.scanner import MessageScanner
 
 FIRST_READ_BYTES = 16 * 1024
 """Most messages are smaller: one receive takes them whole."""
@@ -73,6 +76,19 @@ class Incoming:
             self.buffer = b"".join(parts)
         return True
 
+    def receive(self, max_bytes: int, ends_at_s: float) -> bytes:
+        """What has come, at most so much, waiting up to a time; nothing when the other side ended or time is over."""
+        left_ms = int((ends_at_s - time.monotonic()) * 1000)
+        if left_ms <= 0:
+            return b""
+        set_timeout(self._socket, socket.SO_RCVTIMEO, left_ms)
+        try:
+            return self._socket.recv(max_bytes)
+        except BlockingIOError:
+            return b""
+        finally:
+            set_timeout(self._socket, socket.SO_RCVTIMEO, 0)
+
 
 class Messages(Protocol):
     """One way to cut messages out of a connection; chosen by its first bytes."""
@@ -134,10 +150,62 @@ class FramedMessages:
         return MessageRefused(f"a frame of {length} bytes: at most {self._max_bytes} are taken", head)
 
 
-def open_messages(incoming: Incoming, limits: TransportLimits) -> Messages:
-    """The way to read a connection, chosen by its first bytes; framed is the only one spoken here.
+class PlainMessages:
+    """No frames: messages one behind the other, each walked as it arrives to see where it ends."""
 
-    A connection that begins with 80 or 82 speaks without frames (interface page "Transport"); its first four bytes are
-    a negative length, which is refused.
+    __slots__ = ("_buffer", "_incoming", "_scanner", "_timeout_s")
+
+    def __init__(self, incoming: Incoming, limits: TransportLimits, wire_limits: Limits) -> None:
+        self._incoming = incoming
+        self._buffer = bytearray()
+        self._scanner = MessageScanner(wire_limits)
+        self._timeout_s = limits.frame_timeout_ms / 1000
+
+    def read(self) -> bytes | None:
+        """Exactly one message; what came behind it stays for the next time."""
+        buffer, incoming = self._buffer, self._incoming
+        if not buffer and not incoming.buffer and not incoming.fill():
+            return None
+        buffer += incoming.buffer
+        incoming.buffer = b""
+        ends_at_s = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                length = self._scanner.scan(buffer)
+            except MalformedInput as error:
+                raise MessageRefused(error.message, bytes(buffer[:HEAD_BYTES])) from error
+            if length is not None:
+                message = bytes(buffer[:length])
+                del buffer[:length]
+                return message
+            received = incoming.receive(
+                LARGE_READ_BYTES if len(buffer) > FIRST_READ_BYTES else FIRST_READ_BYTES, ends_at_s
+            )
+            if not received:
+                raise MessageRefused(
+                    f"a message was cut behind {len(buffer)} bytes or took longer than {self._timeout_s} s",
+                    bytes(buffer[:HEAD_BYTES]),
+                )
+            buffer += received
+
+    def prefix(self, message: bytes) -> bytes:
+        """Nothing."""
+        return b""
+
+
+def is_plain(first_bytes: bytes) -> bool:
+    """True for the beginning of a connection without frames: 80 or 82, which can begin no length of a frame."""
+    return first_bytes[:1] in _PLAIN_STARTS
+
+
+_PLAIN_STARTS = (bytes((ThriftProtocol.BINARY,)), bytes((ThriftProtocol.COMPACT,)))
+
+
+def open_messages(incoming: Incoming, limits: TransportLimits, plain: Limits | None) -> Messages:
+    """The way to read a connection, chosen by its first byte, which is waited for (interface page "Transport").
+
+    `plain` bounds messages without frames; None where they are not spoken: as a length of a frame they are refused.
     """
+    if plain is not None and (incoming.buffer or incoming.fill()) and is_plain(incoming.buffer):
+        return PlainMessages(incoming, limits, plain)
     return FramedMessages(incoming, limits)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from iotdb_cluster.client.socket_options import shut_down
 from iotdb_cluster.server.transport.limits import TransportLimits
-from iotdb_cluster.server.transport.messages import HEAD_BYTES
+from iotdb_cluster.server.transport.messages import HEAD_BYTES, is_plain
 
 READ_BYTES = 64 * 1024
 
@@ -32,11 +32,17 @@ class Refusals:
     """
 
     def __init__(
-        self, selector: selectors.BaseSelector, limits: TransportLimits, answer: Callable[[bytes, bool], bytes | None]
+        self,
+        selector: selectors.BaseSelector,
+        limits: TransportLimits,
+        answer: Callable[[bytes, bool], bytes | None],
+        *,
+        takes_plain: bool,
     ) -> None:
         self._selector = selector
         self._limits = limits
         self._answer = answer
+        self._takes_plain = takes_plain
         self._open: list[Refusal] = []
 
     def __len__(self) -> int:
@@ -83,11 +89,13 @@ class Refusals:
 
     def _hear(self, refusal: Refusal, received: bytes) -> None:
         refusal.head = (refusal.head + received)[: 4 + HEAD_BYTES]
-        message = self._answer(refusal.head[4:], len(refusal.head) == 4 + HEAD_BYTES)
+        has_frames = not (self._takes_plain and is_plain(refusal.head))
+        head = refusal.head[4:] if has_frames else refusal.head
+        message = self._answer(head, len(refusal.head) == 4 + HEAD_BYTES)
         if message is None:
             return
         # A message this short fits into an empty send buffer; should it not, the caller learns from the close.
-        refusal.socket.send(len(message).to_bytes(4, "big") + message)
+        refusal.socket.send(len(message).to_bytes(4, "big") + message if has_frames else message)
         refusal.is_answered = True
         shut_down(refusal.socket, socket.SHUT_WR)
 

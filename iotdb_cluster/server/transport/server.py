@@ -35,7 +35,8 @@ class ThriftServer:
     """One service on one port. The port is bound when the server is made, so that a start is refused early.
 
     `address` may be a name, an IPv4 or an IPv6 address; port 0 takes a free one. `on_fault` is called, in the thread of
-    a connection, when a handler raises a `Fault`: the node has to stop.
+    a connection, when a handler raises a `Fault`: the node has to stop. Where it `takes_plain`, connections may also
+    speak without frames.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class ThriftServer:
         limits: TransportLimits,
         clock: Clock,
         on_fault: Callable[[Fault], None],
+        takes_plain: bool = False,
     ) -> None:
         self._service = service
+        self._plain = codec.limits if takes_plain else None
         self._limits = limits
         self._dispatcher = Dispatcher(service, table, codec, clock, limits.frame_max_bytes, on_fault)
         self._listener = _listen(address, service)
@@ -58,7 +61,7 @@ class ThriftServer:
         """Where it listens, with the port that was really taken."""
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
-        self._refusals = Refusals(self._selector, limits, self._cap_answer)
+        self._refusals = Refusals(self._selector, limits, self._cap_answer, takes_plain=takes_plain)
         self._guard = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
         self._accepted = 0
@@ -138,7 +141,7 @@ class ThriftServer:
         """Give the connection its thread; False when there is no thread to be had."""
         self._accepted += 1
         sock.setblocking(True)
-        connection = Connection(self._accepted, sock, _as_text(peer), self._dispatcher, self._limits)
+        connection = Connection(self._accepted, sock, _as_text(peer), self._dispatcher, self._limits, self._plain)
         thread = threading.Thread(
             target=self._run, args=(connection,), name=f"{self.name}-{self._accepted}", daemon=True
         )
