@@ -29,7 +29,6 @@ from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_of, node_struct
-from iotdb_cluster.members.forwarding import Forwarding, Target
 from iotdb_cluster.members.meta_state import MetaState
 from iotdb_cluster.members.pending import pause
 from iotdb_cluster.members.planning import check_first
@@ -75,7 +74,6 @@ class Router:
         self._context = context
         self._state = state
         self._member = member
-        self._forwarding = Forwarding(self._send)
 
     async def execute(self, kind: int, path: str, plan: bytes, deadline: Deadline) -> None:
         """Carry out one plan, whose target is `path`; returns when it is applied, or raises why not."""
@@ -218,7 +216,7 @@ class Router:
             try:
                 if target == self._context.me.identifier:
                     return await self._locally(group, plans, deadline)
-                return await self._forwarding.forward((group, target), plans, deadline)
+                return await self._send((group, target), plans, deadline)
             except NotLeader as not_leader:
                 refusal, hint = not_leader, not_leader.leader
             except (Unreachable, Busy) as fault:
@@ -230,8 +228,8 @@ class Router:
             raise NotLeader(f"this node is no member of group {group}", None)
         return await member.execute(plans, deadline)
 
-    async def _send(self, to: Target, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
-        """One call with everything that waits for the same leader."""
+    async def _send(self, to: tuple[GroupId, NodeId], plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        """Propose at another node, which does not forward."""
         group, target = to
         node = self._context.directory.find(target)
         if node is None:
