@@ -29,6 +29,7 @@ class Progress:
         "catch_up_started_ms",
         "catch_up_target",
         "commit_told",
+        "counts_from",
         "has_regressed",
         "heartbeat",
         "heartbeat_failed",
@@ -47,8 +48,11 @@ class Progress:
         "round_asked",
     )
 
-    def __init__(self, *, next_index: LogIndex, now_ms: int) -> None:
+    def __init__(self, *, next_index: LogIndex, now_ms: int, counts_from: LogIndex | None) -> None:
         self.next_index = next_index
+        self.counts_from = counts_from
+        """Index of the membership that made the peer a voter, for as long as it stays in the group; None for one that
+        never was: what it acknowledged before that never counted."""
         self.match_index: LogIndex = 0
         self.appends: list[CallUnderWay] = []
         self.heartbeat: CallUnderWay | None = None

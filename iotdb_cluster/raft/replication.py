@@ -154,11 +154,24 @@ class Leadership:
         for peer in [peer for peer in self.progress if peer not in members]:
             del self.progress[peer]
         for peer in sorted(members - self.progress.keys()):
-            self.progress[peer] = self._new_progress()
+            self.progress[peer] = self._new_progress(peer)
+        for peer, progress in self.progress.items():
+            if progress.counts_from is None:
+                progress.counts_from = self._counts_from(peer)
 
-    def _new_progress(self) -> Progress:
+    def _new_progress(self, peer: NodeId) -> Progress:
         # The last entry is always sent: only an append's answer shows a match.
-        return Progress(next_index=max(1, self._state.log.last_index), now_ms=self._state.now_ms)
+        next_index = max(1, self._state.log.last_index)
+        return Progress(next_index=next_index, now_ms=self._state.now_ms, counts_from=self._counts_from(peer))
+
+    def _counts_from(self, peer: NodeId) -> LogIndex | None:
+        """Where the membership stands that made the peer a voter, as far as the log knows; None for a learner."""
+        first: LogIndex | None = None
+        for at, membership in reversed(self._state.log.memberships):
+            if peer not in membership.all_voters:
+                break
+            first = at
+        return first
 
     # ---- what comes back ----
 
@@ -211,12 +224,15 @@ class Leadership:
         """A voter's log shorter than what it acknowledged is an old copy of a disk: refused (DESIGN 3, "Starts").
 
         A learner may have dropped the replica of an earlier membership just now: it counts for nothing and starts over.
+        So does a voter that has not acknowledged the membership which made it one: what it acknowledged before that, as
+        a learner, was committed without it, and the replica that did so may be gone since.
         """
-        if self._counts(peer):
+        counts_from = progress.counts_from
+        if self._counts(peer) and counts_from is not None and call.match_index >= counts_from:
             progress.note_regressed()
             self._state.emit(PeerRegressed(peer, call.match_index, found))
         else:
-            self.progress[peer] = self._new_progress()
+            self.progress[peer] = self._new_progress(peer)
 
     def call_failed(self, peer: NodeId, message: AppendRequest | Heartbeat | TimeoutNow) -> None:
         """A call of this term was not answered."""

@@ -4,7 +4,7 @@ from iotdb_cluster.raft.effects import Accepted, PeerRegressed, SaveEntries, Sen
 from iotdb_cluster.raft.events import Answered, CallFailed, Propose
 from iotdb_cluster.raft.messages import AppendAnswer, AppendRequest, Heartbeat, HeartbeatAnswer, Verdict
 from iotdb_cluster.types.identity import EntryId, NodeId
-from tests.raft.group import FOUNDING, Group, entry, put, refusals, sent
+from tests.raft.group import FOUNDING, Group, entry, members, put, refusals, sent
 
 
 def led(*voters: int, **options: object) -> Group:
@@ -305,3 +305,38 @@ def test_a_learner_that_lost_its_replica_starts_over() -> None:
     group.propose(1, "b")
     group.beat(1)
     assert ["b"] == group.texts(3)
+
+
+def test_a_voter_whose_replica_went_before_it_acknowledged_its_promotion_starts_over() -> None:
+    """Group seed 9656: removed, added again, its old replica answers and is dropped, the new one is promoted."""
+    group = led(1, 2, learners=[3])
+    group.propose(1, "a")
+    for _ in range(3):
+        group.beat(1)
+    group.settle()
+    assert group[1].progress[NodeId(3)].is_caught_up
+    group.add(3)  # the replica that acknowledged all this is dropped, another one is made
+    assert [] == refusals(group.change(1, members([1, 2, 3])))
+    group.beat(1)
+    group.beat(1)
+    assert [] == group.members[1].of(PeerRegressed)
+    assert [SendSnapshot(NodeId(3), 1)] == group.members[1].of(SendSnapshot)
+    group.snapshot(1, 3)
+    group.propose(1, "b")
+    group.beat(1)
+    assert ["b"] == group.texts(3)
+
+
+def test_a_promoted_voter_that_lost_its_promotion_gets_nothing_more() -> None:
+    group = led(1, 2, learners=[3])
+    group.propose(1, "a")
+    for _ in range(3):
+        group.beat(1)
+    group.settle()
+    assert [] == refusals(group.change(1, members([1, 2, 3])))
+    group.settle()
+    promoted = group[1].log.membership_index
+    assert group[1].progress[NodeId(3)].match_index >= promoted
+    group.add(3)
+    group.beat(1)
+    assert [NodeId(3)] == [effect.peer for effect in group.members[1].of(PeerRegressed)]
