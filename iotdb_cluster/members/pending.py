@@ -250,6 +250,14 @@ async def pause(deadline: Deadline) -> None:
             raise
 
 
+def growing_ms(attempt: int, first_ms: int, longest_ms: int) -> int:
+    """How long to wait behind attempt 0, 1, 2...: twice as long each time, up to a bound.
+
+    Everybody who waits for a leader asks again and again: at a fixed short pause a fail-over is a storm of calls.
+    """
+    return min(first_ms << min(attempt, 16), max(first_ms, longest_ms))
+
+
 def drive(coroutine: Coroutine[Any, None, T], clock: Clock, deadline: Deadline | None = None) -> T:
     """Run a coroutine in the calling thread by blocking on what it awaits; returns its value or raises its error.
 

@@ -10,7 +10,7 @@ from iotdb_cluster.errors import MalformedInput, OutcomeUnknown, RequestError
 from iotdb_cluster.members import convert
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.pending import Pending, pause
+from iotdb_cluster.members.pending import Pending, growing_ms, pause
 from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.members.waiting import (
     NotLeader,
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 FAR_AWAY_MS = 1 << 62
 RETRY_MS = 20
-"""Pause before a read asks again who leads."""
+"""First pause before a read asks again who leads; later ones grow."""
 
 
 class RaftMember(ABC):
@@ -238,6 +238,7 @@ class RaftMember(ABC):
 
     async def read_index(self, deadline: Deadline) -> LogIndex:
         """An index behind which a local read is linearizable (DESIGN 3, ReadIndex); asks the leader if need be."""
+        attempt = 0
         while True:
             token: Pending[LogIndex] = Pending()
             self.context.runtime.post(self.group, ReadIndex(token))
@@ -247,7 +248,8 @@ class RaftMember(ABC):
                 index = await self._read_index_elsewhere(refusal, deadline)
                 if index is not None:
                     return index
-            await self._pause_before_retry(deadline)
+            await self._pause_before_retry(attempt, deadline)
+            attempt += 1
 
     async def wait_applied(self, index: LogIndex, deadline: Deadline) -> None:
         """Wait until this member has applied everything up to `index`."""
@@ -282,11 +284,13 @@ class RaftMember(ABC):
         self.context.runtime.post(self.group, ReadIndex(token))
         return await token.within(deadline)
 
-    async def _pause_before_retry(self, deadline: Deadline) -> None:
+    async def _pause_before_retry(self, attempt: int, deadline: Deadline) -> None:
         now_ms = self.context.clock.now_ms()
-        if deadline.left_ms(now_ms) <= RETRY_MS:
+        left_ms = deadline.left_ms(now_ms)
+        if left_ms <= RETRY_MS:
             raise NotLeader(f"no leader of group {self.group} answered in time", None)
-        await pause(Deadline(now_ms + RETRY_MS))
+        pause_ms = growing_ms(attempt, RETRY_MS, self.context.settings.election_timeout_min_ms // 6)
+        await pause(Deadline(now_ms + min(pause_ms, left_ms - RETRY_MS)))
 
     def _raft_deadline(self) -> Deadline:
         return Deadline.after(self.context.clock, self.context.settings.raft_call_timeout_ms)

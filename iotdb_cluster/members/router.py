@@ -30,7 +30,7 @@ from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_of, node_struct
 from iotdb_cluster.members.meta_state import MetaState
-from iotdb_cluster.members.pending import pause
+from iotdb_cluster.members.pending import growing_ms, pause
 from iotdb_cluster.members.planning import check_first
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader, Outcome
@@ -43,7 +43,7 @@ from iotdb_cluster.wire.plans import encode_plan
 log = structlog.get_logger()
 
 RETRY_MS = 30
-"""Pause before the members of a group are asked again who leads."""
+"""First pause before the members of a group are asked again who leads; later ones grow."""
 
 _PATTERN_KINDS = frozenset({PlanKind.DELETE, PlanKind.DELETE_TIMESERIES})
 
@@ -205,12 +205,14 @@ class Router:
         asked: set[NodeId] = set()
         hint: NodeId | None = None
         refusal: ClusterError | None = None
+        rounds = 0
         while True:
             target = self._next_target(group, hint, asked)
             if target is None:
                 asked.clear()
                 hint = None
-                await self._pause(group, deadline, refusal)
+                await self._pause(group, deadline, refusal, rounds)
+                rounds += 1
                 continue
             asked.add(target)
             try:
@@ -274,12 +276,15 @@ class Router:
             return state.nodes
         return state.members_of(NodeId(group))
 
-    async def _pause(self, group: GroupId, deadline: Deadline, refusal: ClusterError | None) -> None:
+    async def _pause(self, group: GroupId, deadline: Deadline, refusal: ClusterError | None, rounds: int) -> None:
         now_ms = self._context.clock.now_ms()
-        if deadline.left_ms(now_ms) <= RETRY_MS:
+        left_ms = deadline.left_ms(now_ms)
+        if left_ms <= RETRY_MS:
             name = "the meta group" if group == META_GROUP else f"the data group of header {group}"
             raise NoLeader(f"no leader of {name} was found in time; it had no effect ({refusal})")
-        await pause(Deadline(now_ms + RETRY_MS))
+        longest_ms = self._context.settings.election_timeout_min_ms // 6
+        pause_ms = growing_ms(rounds, RETRY_MS, longest_ms)
+        await pause(Deadline(now_ms + min(pause_ms, left_ms - RETRY_MS)))
 
 
 def outcome_of(status: Any) -> Outcome:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from iotdb_cluster.errors import NoLeader, OutcomeUnknown
 from iotdb_cluster.members.clock import Deadline, MonotonicClock
-from iotdb_cluster.members.pending import BlockingCall, Pending, drive, gather, pause
+from iotdb_cluster.members.pending import BlockingCall, Pending, drive, gather, growing_ms, pause
 
 CLOCK = MonotonicClock()
 
@@ -229,3 +229,9 @@ def test_gather_gives_up_when_the_time_is_over() -> None:
 
     with pytest.raises(OutcomeUnknown):
         drive(one_never_comes(), StoppedClock())
+
+
+def test_a_pause_grows_up_to_its_bound() -> None:
+    assert [20, 40, 80, 125, 125] == [growing_ms(attempt, 20, 125) for attempt in range(5)]
+    assert 20 == growing_ms(0, 20, 5)
+    assert 125 == growing_ms(10**9, 20, 125)
