@@ -98,7 +98,7 @@ def second_vote_in_a_term(state: GroupState, watch: LeaderWatch, request: VoteRe
     return Verdict.AGREE if request.last >= state.voting_position else Verdict.LOG_MISMATCH
 
 
-@bug(Raft, "_count_vote", budget=200)
+@bug(Raft, "_count_vote", budget=60)
 def repeated_answers_are_counted(self: Raft, voter: NodeId, verdict: Verdict) -> None:
     ballot, membership = self._ballot, self._state.membership
     if ballot is None or membership is None or verdict is not Verdict.AGREE:
@@ -113,7 +113,7 @@ def repeated_answers_are_counted(self: Raft, voter: NodeId, verdict: Verdict) ->
             self._become_leader()
 
 
-@bug(Raft, "_vote_answered", budget=200)
+@bug(Raft, "_vote_answered", budget=800)
 def votes_of_an_earlier_campaign_count(self: Raft, peer: NodeId, message: VoteRequest, verdict: Verdict) -> None:
     ballot = self._ballot
     if ballot is not None and message.pre == ballot.request.pre:
@@ -121,35 +121,22 @@ def votes_of_an_earlier_campaign_count(self: Raft, peer: NodeId, message: VoteRe
         self._count_vote(peer, verdict)
 
 
-@bug(election, "_is_known", budget=500)
+@bug(election, "_is_known", budget=400)
 def removed_members_are_heard(state: GroupState, candidate: NodeId) -> bool:
     return True
 
 
-@bug(core, "judge", budget=1_000)
+@bug(core, "judge", budget=300)
 def learners_refuse_votes(state: GroupState, watch: LeaderWatch, request: VoteRequest) -> Verdict:
     return _judge(state, watch, request) if state.is_voter else Verdict.NOT_IN_GROUP
 
 
-@bug(core, "refuses_without_term", budget=1_000)
-def strangers_are_refused_whatever_their_log(
-    state: GroupState, watch: LeaderWatch, request: VoteRequest
-) -> Verdict | None:
-    membership = state.membership
-    if membership is not None and request.candidate not in membership.members:
-        return Verdict.NOT_IN_GROUP
-    return _refuses_without_term(state, watch, request)
-
-
-_refuses_without_term = election.refuses_without_term
-
-
-@bug(GroupState, "may_campaign", budget=1_000)
+@bug(GroupState, "may_campaign", budget=500)
 def only_voters_campaign(self: GroupState) -> bool:
     return self.membership is not None and self.has_reached_mark and self.is_voter
 
 
-@bug(core, "judge", budget=500)
+@bug(core, "judge", budget=300)
 def stale_meta_log_is_refused_for_ever(state: GroupState, watch: LeaderWatch, request: VoteRequest) -> Verdict:
     if request.meta_last is not None and request.meta_last < state.context.meta_applied:
         return Verdict.META_LOG_STALE
@@ -159,7 +146,7 @@ def stale_meta_log_is_refused_for_ever(state: GroupState, watch: LeaderWatch, re
 _judge = election.judge
 
 
-@bug(Raft, "left_mark", budget=1_000)
+@bug(Raft, "left_mark", budget=1_500)
 def left_node_keeps_no_mark(self: Raft) -> LeftMark:
     return LeftMark(HardState(), BEFORE_FIRST)
 
@@ -182,12 +169,12 @@ def matching_suffix_is_truncated(self: Following, entries: tuple[Entry, ...]) ->
     return entries
 
 
-@bug(Following, "matched", budget=200)
+@bug(Following, "matched", budget=60)
 def follower_commits_past_its_match(self: Following) -> LogIndex:
     return self._state.log.last_index
 
 
-@bug(Following, "matched", budget=200)
+@bug(Following, "matched", budget=20)
 def restarted_follower_of_an_idle_group_commits_nothing(self: Following) -> LogIndex:
     return min(self.acknowledged, self._state.log.last_index)
 
@@ -197,7 +184,7 @@ def previous_term_is_not_compared(self: RaftLog, entry_id: EntryId) -> bool:
     return self.term_at(entry_id.index) is not None
 
 
-@bug(Leadership, "commit", budget=1_000)
+@bug(Leadership, "commit", budget=1_500)
 def old_term_is_committed_by_counting(self: Leadership) -> None:
     group = self._state
     index = min(self._quorum_index(), group.durable_index)
@@ -206,7 +193,7 @@ def old_term_is_committed_by_counting(self: Leadership) -> None:
     _commit(self)
 
 
-@bug(Progress, "take_append", budget=500)
+@bug(Progress, "take_append", budget=250)
 def late_acknowledgement_counts(self: Progress, message: AppendRequest) -> CallUnderWay | None:
     return _take_append(self, message) or CallUnderWay(message, self.match_index)
 
@@ -222,18 +209,18 @@ def learners_are_sent_everything(self: Leadership, peer: NodeId) -> LogIndex:
 # ---- reads ----
 
 
-@bug(Leadership, "_is_confirmed", budget=100)
+@bug(Leadership, "_is_confirmed", budget=500)
 def read_without_confirmation(self: Leadership, round_: int) -> bool:
     return True
 
 
-@bug(Leadership, "_is_confirmed", budget=500)
+@bug(Leadership, "_is_confirmed", budget=800)
 def read_confirmed_by_a_round_that_began_before_it(self: Leadership, round_: int) -> bool:
     who = {peer for peer, progress in self.progress.items() if progress.acked_round >= round_ - 1}
     return self._state.has_quorum(who | {self._state.me})
 
 
-@bug(Leadership, "read_index", budget=500)
+@bug(Leadership, "read_index", budget=60)
 def read_before_an_own_term_commit(self: Leadership, token: object) -> None:
     self.reads.add(token, self._state.commit_index, self._state.now_ms)
     self._confirm_reads()
@@ -242,18 +229,18 @@ def read_before_an_own_term_commit(self: Leadership, token: object) -> None:
 # ---- membership ----
 
 
-@bug(GroupState, "membership", budget=200)
+@bug(GroupState, "membership", budget=60)
 def membership_takes_effect_when_committed(self: GroupState) -> Membership | None:
     return self.committed_membership or self._founding
 
 
-@bug(GroupState, "has_quorum", budget=200)
+@bug(GroupState, "has_quorum", budget=60)
 def learners_count(self: GroupState, who: set[NodeId]) -> bool:
     membership = self.membership
     return membership is not None and 2 * len(membership.members & who) > len(membership.members)
 
 
-@bug(Leadership, "_majority_index", budget=200)
+@bug(Leadership, "_majority_index", budget=100)
 def learners_count_for_commits(self: Leadership, voters: frozenset[NodeId]) -> LogIndex:
     membership = self._state.membership
     everybody = voters | (membership.learners if membership is not None else frozenset())
@@ -261,25 +248,25 @@ def learners_count_for_commits(self: Leadership, voters: frozenset[NodeId]) -> L
     return held[(len(voters)) // 2]
 
 
-@bug(Leadership, "_quorum_index", budget=1_000)
+@bug(Leadership, "_quorum_index", budget=100)
 def joint_commits_need_only_the_new_majority(self: Leadership) -> LogIndex:
     membership = self._state.membership
     return 0 if membership is None else self._majority_index(membership.voters)
 
 
-@bug(replication, "first_step", budget=200)
+@bug(replication, "first_step", budget=80)
 def several_voters_change_at_once(
     current: Membership, wanted: Membership, caught_up: frozenset[NodeId]
 ) -> Membership | Refusal:
     return Refusal.CHANGE_PENDING if current.is_joint else wanted
 
 
-@bug(Leadership, "has_committed_own_term", budget=500)
+@bug(Leadership, "has_committed_own_term", budget=200)
 def change_before_an_own_term_commit(self: Leadership) -> bool:
     return True
 
 
-@bug(Leadership, "_go_on_with_change", budget=500)
+@bug(Leadership, "_go_on_with_change", budget=100)
 def joint_membership_is_never_finished(self: Leadership) -> None:
     return None
 
@@ -287,6 +274,6 @@ def joint_membership_is_never_finished(self: Leadership) -> None:
 # ---- snapshots ----
 
 
-@bug(Raft, "_snapshot_installed", budget=500)
+@bug(Raft, "_snapshot_installed", budget=1_000)
 def snapshot_behind_the_log_is_taken(self: Raft, last: EntryId, membership: Membership) -> None:
     self._state.install(last, membership)
