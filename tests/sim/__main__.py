@@ -1,6 +1,6 @@
 """`python -m tests.sim`: simulated clusters and single Raft groups under faults, each made of one seed.
 
---short             100 cluster seeds and 1,000 group seeds: what `make sim` runs
+--short             seeds kept, 100 cluster seeds and 1,000 group seeds: what `make sim` runs
 --long [MINUTES]    as many seeds as fit into the time, 15 minutes by default
 --seed N            one cluster seed with a readable transcript; gN for a group seed
 --cluster-seeds N --group-seeds N --first N --jobs N: so many, from that one on, in so many processes
@@ -10,8 +10,9 @@ import argparse
 import os
 import sys
 import time
+from itertools import chain
 
-from tests.sim.batch import endless_jobs, jobs_for, run_all
+from tests.sim.batch import endless_jobs, jobs_for, kept_jobs, run_all
 from tests.sim.cluster.world import run_seed
 from tests.sim.group.run import GroupRun
 
@@ -52,6 +53,8 @@ def main() -> int:
     else:
         first = arguments.first
         jobs = jobs_for(range(first, first + arguments.cluster_seeds), range(first, first + arguments.group_seeds))
+        if arguments.short:
+            jobs = chain(kept_jobs(), jobs)
     totals = run_all(jobs, arguments.jobs)
     totals.tell(time.monotonic() - began_s)
     return 1 if totals.failures else 0

@@ -29,6 +29,8 @@ class Ledger:
         """How far the leader of each term has committed."""
         self.memberships: list[tuple[LogIndex, Membership]] = [] if founding is None else [(base.index, founding)]
         """The committed ones, oldest first."""
+        self.known_commits: dict[NodeId, LogIndex] = {}
+        """How far each member knew the log to be committed behind its last step."""
         self.grants: dict[tuple[Term, NodeId], NodeId] = {}
         self.votes: dict[tuple[Term, NodeId], set[NodeId]] = {}
 
@@ -49,10 +51,17 @@ class Ledger:
         """How far leaders of lower terms have committed: a leader of `term` must have all of that, and no more."""
         return max((index for by, index in self.committed_by.items() if by < term), default=self.base.index)
 
-    def membership_before(self, term: Term) -> Membership | None:
-        """The newest membership that leaders of lower terms have committed."""
+    def removed_before(self, term: Term, node: NodeId) -> LogIndex | None:
+        """Where the membership stands that leaders of lower terms committed and that leaves the node out for good."""
         reach = self.committed_before(term)
-        return next((membership for index, membership in reversed(self.memberships) if index <= reach), None)
+        removed_at: LogIndex | None = None
+        for index, membership in reversed(self.memberships):
+            if index > reach:
+                continue
+            if node in membership.members:
+                break
+            removed_at = index
+        return removed_at
 
     def committed_at(self, index: LogIndex) -> Entry | None:
         """The committed entry at `index`, if there is one."""
@@ -67,6 +76,7 @@ class Ledger:
     def note_step(self, step: Step) -> None:
         """Take in what a member did."""
         raft = step.raft
+        self.known_commits[step.node] = raft.commit_index
         if raft.role is Role.LEADER:
             self.leaders.setdefault(raft.term, (step.node, step.incarnation))
         for effect in step.effects:

@@ -1,4 +1,9 @@
-"""Invariant 24: a member whose removal is committed never comes to lead, is sent nothing, moves nobody (rule 4.4)."""
+"""Invariant 24: a member whose removal is committed never comes to lead, is sent nothing, moves nobody (rule 4.4).
+
+The rule binds whoever knows the removal to be committed. After a restart of all nobody knows that until a leader has
+committed an entry of its own term: until then the removed member may campaign like anyone whose removal is half made
+(rule 4.1), and if it is elected it leads without counting itself, and hands over.
+"""
 
 from collections.abc import Iterable
 
@@ -12,15 +17,26 @@ def check(world: World) -> Iterable[Violation]:
     """Look at new leaders, at what leaders send, and at what a vote request of a removed member does."""
     step = world.step
     if step.became_leader:
-        committed = world.ledger.membership_before(step.raft.term)
-        if committed is not None and step.node not in committed.members:
-            yield Violation(24, f"node {step.node}, whose removal is committed, leads term {step.raft.term}")
+        yield from _elected_after_its_removal(world)
     if step.raft.is_leader:
         members = step.raft.membership.members if step.raft.membership is not None else frozenset()
         for effect in step.effects:
             if type(effect) is Send and effect.to not in members:
                 yield Violation(24, f"leader {step.node} sends to {effect.to}, who is in no membership of it")
     yield from _moved_by_a_removed_member(step)
+
+
+def _elected_after_its_removal(world: World) -> Iterable[Violation]:
+    step, ledger = world.step, world.ledger
+    term = step.raft.term
+    removed_at = ledger.removed_before(term, step.node)
+    if removed_at is None:
+        return
+    commits = {voter: ledger.known_commits.get(voter, 0) for voter in ledger.votes.get((term, step.node), set())}
+    commits[step.node] = step.before.commit_index
+    knowing = sorted(voter for voter, commit in commits.items() if commit >= removed_at)
+    if knowing:
+        yield Violation(24, f"node {step.node}, whose removal {knowing} know to be committed, leads term {term}")
 
 
 def _moved_by_a_removed_member(step: Step) -> Iterable[Violation]:
