@@ -18,8 +18,9 @@ from iotdb_cluster.errors import (
     Unsupported,
 )
 from iotdb_cluster.members.meta_codec import CLUSTER_ID_BYTES, Reader, Writer, read_table, write_table
+from iotdb_cluster.members.move_codec import Intent, MetaStep, Progress, read_book, read_meta_step, write_book
 from iotdb_cluster.members.roster_codec import read_removal, read_report, read_roster, write_roster
-from iotdb_cluster.partition.moves import MoveBook
+from iotdb_cluster.partition.moves import Decision, MoveBook
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
@@ -30,7 +31,9 @@ from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, Se
 
 T = TypeVar("T")
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
+READABLE_VERSIONS = (2, 3)
+"""Version 2 knows no moves."""
 
 Outcome = RequestError | None
 """None for done, or the error that every replica reports alike."""
@@ -183,11 +186,48 @@ class MetaState:
                 return replace(self, roster=self.roster.after_adding(_read_all(entry.body, Reader.node)))
             case EntryKind.REMOVE_NODE:
                 node, is_urgent = _read_all(entry.body, read_removal)
-                return replace(self, roster=self.roster.after_removing(node, is_urgent=is_urgent))
+                moving = (
+                    f"move {self.moves.records[0].move.number} of slots is not over" if self.moves.records else None
+                )
+                return replace(self, roster=self.roster.after_removing(node, is_urgent=is_urgent, moving=moving))
             case EntryKind.GROUP_MEMBERS:
                 return replace(self, roster=self.roster.after_report(*_read_all(entry.body, read_report)))
+            case EntryKind.MOVE_STEP:
+                step = _read_all(entry.body, read_meta_step)
+                if isinstance(step, Intent):
+                    return self._after_intent(step, self.roster)
+                return self._after_progress(step, self.roster, entry.index)
             case _:
                 raise Unsupported(f"the meta group has no use for an entry of type {entry.kind}")
+
+    def _after_intent(self, intent: Intent, roster: Roster) -> "MetaState":
+        """A move begins, of slots that its source owns to a group that stays; judged here, where everybody agrees."""
+        table = roster.table
+        source, target = NodeId(intent.source), NodeId(intent.target)
+        if target not in table.identifiers or target in roster.leaving | roster.tombstones:
+            raise MetadataRefused(f"no slots move to the data group of header {target}, which does not stay")
+        foreign = [slot for slot in intent.slots if slot >= table.slot_count or table.header_of(slot) != source]
+        if foreign:
+            raise MetadataRefused(f"slot {foreign[0]} is not owned by the data group of header {source}")
+        return replace(self, moves=self.moves.intend(intent.source, intent.target, intent.slots))
+
+    def _after_progress(self, progress: Progress, roster: Roster, index: LogIndex) -> "MetaState":
+        """What was reported of a move, or how it is decided; what comes late changes nothing."""
+        before = self.moves.record(progress.move)
+        match progress.step:
+            case MetaStep.COPIED:
+                return replace(self, moves=self.moves.report_copied(progress.move))
+            case MetaStep.ENDED:
+                if before is None or before.decision is None or before.move.role_of(progress.group) is None:
+                    return self
+                return replace(self, moves=self.moves.report_ended(progress.move, progress.group))
+            case MetaStep.ABORT:
+                return replace(self, moves=self.moves.decide(progress.move, Decision.ABORTED))
+        if before is None or before.decision is not None:
+            return self
+        table = roster.table.with_owner(before.move.slots, NodeId(before.move.target)).at(index)
+        moves = self.moves.decide(progress.move, Decision.FLIPPED)
+        return replace(self, moves=moves, roster=replace(roster, table=table))
 
     def _after_membership(self, entry: Entry) -> "MetaState":
         membership, offset = Membership.decode(entry.body)
@@ -257,6 +297,7 @@ class MetaState:
         writer.each([self.roster] if self.roster else [], lambda roster: write_roster(writer, roster))
         writer.each(self.storage_groups, writer.text)
         writer.each(self.starts, lambda pair: _write_start(writer, *pair))
+        write_book(writer, self.moves)
         return writer.bytes()
 
     @classmethod
@@ -264,8 +305,8 @@ class MetaState:
         """The counterpart of `to_snapshot`; raises `MalformedInput`."""
         reader = Reader(data)
         version = reader.i32()
-        if version != SNAPSHOT_VERSION:
-            raise MalformedInput(f"a meta snapshot of version {version}; this one reads {SNAPSHOT_VERSION}")
+        if version not in READABLE_VERSIONS:
+            raise MalformedInput(f"a meta snapshot of version {version}; this one reads {READABLE_VERSIONS}")
         applied = reader.i64()
         state = cls(
             applied=applied,
@@ -273,6 +314,7 @@ class MetaState:
             roster=_only(reader.each(lambda: read_roster(reader), 1)),
             storage_groups=reader.each(reader.text, 4),
             starts=reader.each(lambda: _read_start(reader), 20),
+            moves=read_book(reader) if version >= 3 else MoveBook(),
         )
         reader.end()
         if list(state.storage_groups) != sorted(set(state.storage_groups)):

@@ -126,9 +126,10 @@ class Roster:
                 roster = roster._after_removing(other.identifier)
         return replace(roster, joining=(*roster.joining, node))
 
-    def after_removing(self, node: Node, *, is_urgent: bool) -> "Roster":
+    def after_removing(self, node: Node, *, is_urgent: bool, moving: str | None = None) -> "Roster":
         """REMOVE_NODE: one more is leaving. Raises `MetadataRefused`, or `ChangeRunning` when it has to wait.
 
+        `moving` says which slots are on their way, if any are: that is a change under way, too.
         `is_urgent`: another change may be waiting for this very node, so it is removed all the same.
         """
         identifier = node.identifier
@@ -138,8 +139,9 @@ class Roster:
             return self._after_removing(identifier)
         if len(self.staying) <= self.table.replica_num:
             raise MetadataRefused(f"a cluster for {self.table.replica_num} replicas keeps {len(self.staying)} nodes")
-        if self.change_under_way is not None and not is_urgent:
-            raise ChangeRunning(f"{self.change_under_way}: ask again when that is over")
+        under_way = self.change_under_way or moving
+        if under_way is not None and not is_urgent:
+            raise ChangeRunning(f"{under_way}: ask again when that is over")
         return self._after_removing(identifier)
 
     def _after_removing(self, identifier: NodeId) -> "Roster":

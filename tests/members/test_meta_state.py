@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from iotdb_cluster.errors import MalformedInput, StatusCode
 from iotdb_cluster.members.meta_codec import Writer
 from iotdb_cluster.members.meta_state import Founding, MetaState, Start, started_payload
+from iotdb_cluster.members.move_codec import MetaStep, intend_payload, progress_payload
 from iotdb_cluster.members.roster_codec import add_node_payload, remove_node_payload, report_payload
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
-from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.types.identity import GroupId, Node, NodeId
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import PlanKind
 
@@ -252,3 +253,91 @@ def test_a_damaged_snapshot_is_refused() -> None:
             MetaState.from_snapshot(bytes(damaged))
         except MalformedInput:
             continue  # anything else would be a defect; some damage gives another state
+
+
+# -- moves of slots ----------------------------------------------------------------------------------------------------
+
+
+def a_fourth_node(*, joined: bool = True) -> Story:
+    """Three founders, and a fourth node that owns no slot yet."""
+    story = Story(1, 2, 3)
+    assert 200 == story.enter(add_node_payload(node(4)))
+    assert 200 == story.members(Membership(ids(1, 2, 3), ids(4)))
+    if joined:
+        assert 200 == story.members(Membership(ids(1, 2, 3, 4)))
+    return story
+
+
+def test_a_flip_gives_the_slots_to_the_target_and_is_remembered_until_both_groups_have_ended() -> None:
+    story = a_fourth_node()
+    assert 200 == story.enter(intend_payload(GroupId(1), GroupId(4), [3, 4, 5]))
+    assert 200 == story.enter(progress_payload(MetaStep.COPIED, 1))
+    assert 1 == story.state.table.header_of(4)
+    assert 200 == story.enter(progress_payload(MetaStep.FLIP, 1))
+    assert [4, 4, 4] == [story.state.table.header_of(slot) for slot in (3, 4, 5)]
+    assert story.state.applied == story.state.table.meta_index
+    story.enter(progress_payload(MetaStep.ENDED, 1, GroupId(4)))
+    assert story.state.moves.record(1) is not None
+    story.enter(progress_payload(MetaStep.ENDED, 1, GroupId(1)))
+    assert story.state.moves.record(1) is None
+
+
+def test_of_flip_and_abort_the_first_stands() -> None:
+    story = a_fourth_node()
+    story.enter(intend_payload(GroupId(1), GroupId(4), [3]))
+    story.enter(progress_payload(MetaStep.ABORT, 1))
+    story.enter(progress_payload(MetaStep.FLIP, 1))
+    assert 1 == story.state.table.header_of(3)
+    story.enter(intend_payload(GroupId(1), GroupId(4), [3]))
+    story.enter(progress_payload(MetaStep.FLIP, 2))
+    story.enter(progress_payload(MetaStep.ABORT, 2))
+    assert 4 == story.state.table.header_of(3)
+
+
+def test_a_group_can_end_no_move_that_is_not_decided_or_not_its_own() -> None:
+    story = a_fourth_node()
+    story.enter(intend_payload(GroupId(1), GroupId(4), [3]))
+    story.enter(progress_payload(MetaStep.ENDED, 1, GroupId(1)))
+    story.enter(progress_payload(MetaStep.ABORT, 1))
+    story.enter(progress_payload(MetaStep.ENDED, 1, GroupId(2)))
+    assert frozenset() == story.state.moves.record(1).ended
+
+
+def test_slots_move_only_from_who_owns_them_to_who_stays() -> None:
+    story = a_fourth_node()
+    before = story.state.moves
+    assert 303 == story.enter(intend_payload(GroupId(2), GroupId(4), [3]))
+    assert 303 == story.enter(intend_payload(GroupId(1), GroupId(9), [3]))
+    assert 303 == story.enter(intend_payload(GroupId(1), GroupId(4), [100]))
+    assert 200 != story.enter(intend_payload(GroupId(1), GroupId(1), [3]))
+    assert 200 == story.enter(remove_node_payload(node(4), is_urgent=True))
+    assert 303 == story.enter(intend_payload(GroupId(1), GroupId(4), [3]))
+    assert before == story.state.moves
+
+
+def test_a_slot_moves_again_only_when_its_last_move_is_decided() -> None:
+    story = a_fourth_node()
+    story.enter(intend_payload(GroupId(1), GroupId(4), [3, 4]))
+    assert 200 != story.enter(intend_payload(GroupId(1), GroupId(2), [4, 5]))
+    story.enter(progress_payload(MetaStep.FLIP, 1))
+    assert 200 == story.enter(intend_payload(GroupId(4), GroupId(2), [4]))
+
+
+def test_a_removal_waits_for_moves_unless_it_is_urgent() -> None:
+    story = a_fourth_node()
+    for header in (1, 2, 3, 4):
+        wanted = story.state.roster.wanted_members(NodeId(header))
+        story.enter(report_payload(NodeId(header), 5, wanted))
+    story.enter(intend_payload(GroupId(1), GroupId(4), [3]))
+    assert StatusCode.STILL_EXECUTING_STATUS == story.enter(remove_node_payload(node(2)))
+    assert 200 == story.enter(remove_node_payload(node(2), is_urgent=True))
+
+
+def test_a_snapshot_carries_the_moves_and_one_from_before_there_were_any_is_read() -> None:
+    story = a_fourth_node()
+    without = story.state.to_snapshot()
+    story.enter(intend_payload(GroupId(1), GroupId(4), [3, 9]))
+    story.enter(progress_payload(MetaStep.COPIED, 1))
+    assert story.state == MetaState.from_snapshot(story.state.to_snapshot())
+    older = (2).to_bytes(4) + without[4:-12]  # without the number of the newest move and an empty list of them
+    assert MetaState.from_snapshot(without) == MetaState.from_snapshot(older)
