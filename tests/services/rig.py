@@ -154,6 +154,13 @@ class RunningNode:
         return len(serving), len(names) - len(serving)
 
     @property
+    def client_connections(self) -> int:
+        """How many connections of clients it serves."""
+        mine = f"Extension-{self.client_address[1]}-"
+        names = [thread.name for thread in threading.enumerate()]
+        return sum(mine in name and not name.endswith("-listener") for name in names)
+
+    @property
     def kept(self) -> tuple[int, int]:
         """How many readers are open, and how many snapshots offer their files."""
         assert self._process is not None

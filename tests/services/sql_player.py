@@ -1,4 +1,8 @@
-"""Plays the transcripts' statements, too: data sets are decoded to rows and compared with those of the original."""
+"""Plays transcripts against a node, and says where it answers otherwise than the original.
+
+A step's reply is compared by what clients read of it: codes, ids, zones, rows. Message texts are free (interface page
+CLIENT); where the original misbehaves, what a server in good order answers is as good.
+"""
 
 import json
 import math
@@ -10,7 +14,7 @@ from thriftpy2.thrift import TApplicationException
 
 from iotdb_cluster.types.schema import DataType
 from tests.services.rig import RPC
-from tests.services.transcripts import Json, Player, _as_json, _converted
+from tests.services.transcripts import Connections, Json, as_json, converted
 
 REQUESTS = {
     "openSession": "TSOpenSessionReq",
@@ -102,18 +106,19 @@ def _values(data: bytes, data_type: DataType) -> list[Any]:
     return list(struct.unpack(f">{len(data) // struct.calcsize(code)}{code}", data))
 
 
-class SqlPlayer(Player):
+class SqlPlayer(Connections):
     """Plays every step; `differences` yields what is answered neither as by the original nor as `sane` says."""
 
     def __init__(self, node: Any, sane: Callable[[Json, Json], bool]) -> None:
         super().__init__(node)
         self._sane = sane
+        self._ids: dict[str, Any] = {}
         self._decoded = Decoded()
 
     def differences(self, steps: list[Json]) -> Iterator[str]:
         for number, step in enumerate(steps):
             if step.get("close"):
-                self._close(step["conn"])
+                self.close(step["conn"])
                 continue
             found = self._play(step)
             if not agrees(step, found) and not self._sane(step, found):
@@ -125,15 +130,15 @@ class SqlPlayer(Player):
             name: self._ids.get(value, value) if isinstance(value, str) and value.startswith("$") else value
             for name, value in step["args"].items()
         }
-        method = getattr(self._client(step.get("conn", "")), step["call"])
+        method = getattr(self.client(step.get("conn", "")), step["call"])
         try:
             if step["call"] in PLAIN:
                 answer = method(*(args[name] for name in PLAIN[step["call"]]))
             else:
-                answer = method(getattr(RPC, REQUESTS[step["call"]])(**_converted(args)))
+                answer = method(getattr(RPC, REQUESTS[step["call"]])(**converted(args)))
         except TApplicationException as refusal:
             return {"exception": str(refusal.message)}
-        found = {"return": answer} if isinstance(answer, int) else _as_json(answer)
+        found = {"return": answer} if isinstance(answer, int) else as_json(answer)
         if hasattr(answer, "queryDataSet"):
             rows = self._decoded.rows(answer, args.get("queryId"))
             found.pop("queryDataSet", None)
