@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from iotdb_cluster.errors import RequestError, StatusCode
 from iotdb_cluster.sql.statements import Function, Windows
 from iotdb_cluster.timeseries.frames import Mask, Points
+from iotdb_cluster.timeseries.pieces import WholePart
 from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Values
 from iotdb_cluster.types.schema import DataType
 
@@ -89,6 +90,16 @@ class Grid:
             return np.zeros(1, TIME)
         return self.windows.start_ms + np.arange(self.count, dtype=TIME) * self.windows.step_ms
 
+    def window_of(self, first: int, last: int) -> int | None:
+        """The window in which both times lie; None when there is none that has them both."""
+        windows = self.windows
+        if windows is None:
+            return 0
+        if first < windows.start_ms or last > windows.end_ms:
+            return None
+        number = (first - windows.start_ms) // windows.step_ms
+        return number if last - windows.start_ms - number * windows.step_ms < windows.unit_ms else None
+
     def runs(self, times: Times) -> tuple[Positions, Positions, Positions]:
         """Windows that have some of these ascending times, and where theirs begin and end; all times are in bounds."""
         if self.windows is None:
@@ -145,9 +156,24 @@ class Gathered:
         at, begins, ends = self.grid.runs(times)
         if not len(at):
             return
+        self._take(at, begins, ends, (times[begins], times[ends - 1]), values)
+
+    def add_part(self, at: int, part: WholePart) -> None:
+        """Take in all points of a part, which lie in one window; what the functions do not need is not read."""
+        needs_values = self._wants_sum or self._wants_least or self._wants_greatest or self._wants_ends
+        bounds = np.array([part.min_time], TIME), np.array([part.max_time], TIME)
+        self._take(np.array([at]), _ONE, np.array([part.count]), bounds, part.values() if needs_values else None)
+
+    def _take(
+        self, at: Positions, begins: Positions, ends: Positions, bounds: tuple[Times, Times], values: Values | None
+    ) -> None:
+        """Take in a run of points for each of some windows; `bounds` are the first and last times of the runs."""
         seen = self.count[at] > 0
-        self._keep(self.min_time, at, seen, times[begins], lambda old, new: old)
-        self.max_time[at] = times[ends - 1]
+        self.count[at] += ends - begins
+        self._keep(self.min_time, at, seen, bounds[0], lambda old, new: old)
+        self.max_time[at] = bounds[1]
+        if values is None:
+            return
         if self._wants_sum:
             self.sum[at] += _sums(values, begins, ends)
         # NaN is greater than every number: it is the greatest where there is one, and the least where nothing else is.
@@ -158,7 +184,6 @@ class Gathered:
         if self._wants_ends:
             self._keep(self.first, at, seen, values[begins], lambda old, new: old)
             self.last[at] = values[ends - 1]
-        self.count[at] += ends - begins
 
     @staticmethod
     def _keep(

@@ -1,15 +1,17 @@
 """Functions as rows: one row over everything, or a row for each window, in bounded memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from iotdb_cluster.query.aggregates import Gathered, Grid, result_type
+from iotdb_cluster.query.aggregates import LAST_TIME, Gathered, Grid, result_type
 from iotdb_cluster.query.conditions import Bound, holds
+from iotdb_cluster.query.guard import Guard
 from iotdb_cluster.query.rows import DataTypes, Rows, empty_rows
 from iotdb_cluster.query.streams import RowStream
 from iotdb_cluster.sql.statements import Function, Windows
-from iotdb_cluster.timeseries.frames import Column
+from iotdb_cluster.timeseries.frames import Column, Points
+from iotdb_cluster.timeseries.pieces import WholePart
 from iotdb_cluster.types.schema import DataType
 
 Wanted = Mapping[int, frozenset[Function]]
@@ -57,6 +59,66 @@ class RowFeed:
     def close(self) -> None:
         """Close what the rows come from."""
         self._stream.close()
+
+
+class PieceReader(Protocol):
+    """One series on this node, piece by piece."""
+
+    def next_piece(self) -> Points | WholePart | None:
+        """The next points as they come together, or a part of a file that is not read yet; None at the end."""
+
+    def close(self) -> None:
+        """Let go of files and memory; closing twice does nothing."""
+
+
+class PieceFeed:
+    """Gathers from one series of this node; of parts that lie within one window no more is read than is wanted."""
+
+    def __init__(
+        self,
+        begin: Callable[[], PieceReader],
+        position: int,
+        data_type: DataType,
+        functions: frozenset[Function],
+        guard: Guard,
+    ) -> None:
+        self._begin = begin
+        self._position = position
+        self._data_type = data_type
+        self._functions = functions
+        self._guard = guard
+        self._reader: PieceReader | None = None
+        self._ready: Points | WholePart | None = None
+
+    async def gather(self, grid: Grid) -> Mapping[int, Gathered]:
+        """Read on up to the end of the grid."""
+        gathered = Gathered(self._data_type, grid, self._functions)
+        if self._reader is None:
+            self._reader = self._begin()
+        while (piece := self._ready or self._reader.next_piece()) is not None:
+            self._guard.check()
+            if isinstance(piece, WholePart):
+                self._ready = piece
+                if piece.min_time > grid.last:
+                    break
+                at = grid.window_of(piece.min_time, piece.max_time)
+                if at is not None:
+                    self._ready = None
+                    gathered.add_part(at, piece)
+                    continue
+                piece = piece.points()
+            within = piece.between(grid.first, grid.last)
+            gathered.add(within.times, within.values)
+            self._ready = piece.between(grid.last + 1, LAST_TIME) if int(piece.times[-1]) > grid.last else None
+            if self._ready is not None:
+                break
+        return {self._position: gathered}
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._ready = None
+        if self._reader is not None:
+            self._reader.close()
 
 
 def _split(rows: Rows, last: int) -> tuple[Rows, Rows]:

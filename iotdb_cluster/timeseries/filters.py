@@ -87,6 +87,17 @@ def time_bounds(condition: Filter | None) -> tuple[int, int]:
     return max(first, FIRST_TIME), min(last, LAST_TIME)
 
 
+def is_time_range(condition: Filter) -> bool:
+    """True when the filter holds at all times within its `time_bounds`, whatever the value."""
+    match condition:
+        case And(left, right):
+            return is_time_range(left) and is_time_range(right)
+        case Compare(op, FilterKind.TIME, constant):
+            # An infinite constant, or none of a number's, has no bounds that say all.
+            return op is not CompareOp.NEQ and isinstance(constant.value, int)
+    return False
+
+
 def _bounds(condition: Filter, *, negated: bool) -> tuple[int, int]:
     match condition:
         case Not(inner):

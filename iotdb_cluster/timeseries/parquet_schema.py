@@ -9,7 +9,7 @@ a value which is no UTF-8.
 import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,8 @@ class FileIndex:
     """Shape (parts, 5): row group, first row in it, rows, first time, last time; in the order of the rows."""
     row_groups: tuple[int, ...]
     """Rows of each row group."""
+    filled: dict[int, tuple[bool, ...]] = field(default_factory=dict, compare=False)
+    """By position of a column: for each row group whether it has a value at every row. Whoever asks fills it in."""
 
     def parts_of(self, device: str) -> list[Part]:
         """Where the rows of a device are, in order of time; empty when it has none here."""

@@ -111,6 +111,23 @@ class FileReader:
         position, data_type = self.index.columns[measurement]
         return self._sliced(part, position, data_type, keep=keep)
 
+    def is_filled(self, part: Part, measurement: str) -> bool:
+        """True when the series is known to have a value at every row of a part."""
+        position, _ = self.index.columns[measurement]
+        filled = self.index.filled.get(position)
+        if filled is None:
+            filled = self.index.filled[position] = self._filled(position)
+        return filled[part.row_group]
+
+    def _filled(self, position: int) -> tuple[bool, ...]:
+        """For each row group whether a column has a value at every row, as its statistics say."""
+        metadata = self._opened().metadata
+        found: list[bool] = []
+        for row_group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(row_group).column(position).statistics
+            found.append(statistics is not None and statistics.has_null_count and statistics.null_count == 0)
+        return tuple(found)
+
     def points(self, part: Part, measurement: str) -> Points:
         """A part of a series."""
         if _is_small(part, self.index):
@@ -147,14 +164,18 @@ class FileReader:
         return column.slice(low, high)
 
     def _read(self, row_group: int, positions: list[int]) -> Any:
+        parquet = self._opened()
+        try:
+            return parquet.reader.read_row_group(row_group, column_indices=positions, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            offset = parquet.metadata.row_group(row_group).column(positions[0]).data_page_offset
+            raise Corruption(self._path, offset, f"row group {row_group}: {error}", WAY_OUT) from error
+
+    def _opened(self) -> Any:
         if self._parquet is None:
             source = pa.BufferReader(pa.py_buffer(self._disk.view(self._path)))
             self._parquet = pq.ParquetFile(source, page_checksum_verification=True)
-        try:
-            return self._parquet.reader.read_row_group(row_group, column_indices=positions, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            offset = self._parquet.metadata.row_group(row_group).column(positions[0]).data_page_offset
-            raise Corruption(self._path, offset, f"row group {row_group}: {error}", WAY_OUT) from error
+        return self._parquet
 
 
 def _is_small(part: Part, index: FileIndex) -> bool:

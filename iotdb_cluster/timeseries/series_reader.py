@@ -7,10 +7,11 @@ import numpy as np
 
 from iotdb_cluster.timeseries.content import Content, SeriesView
 from iotdb_cluster.timeseries.deletions import NOTHING_DELETED, deleted_until
-from iotdb_cluster.timeseries.filters import fulfilled, time_bounds
-from iotdb_cluster.timeseries.frames import Points, merged_points
-from iotdb_cluster.timeseries.frontier import Segment, in_order
+from iotdb_cluster.timeseries.filters import fulfilled, is_time_range, time_bounds
+from iotdb_cluster.timeseries.frames import Points
+from iotdb_cluster.timeseries.frontier import Segment
 from iotdb_cluster.timeseries.parquet_schema import FileIndex, Part
+from iotdb_cluster.timeseries.pieces import Stretch, WholePart, pieces_in_order
 from iotdb_cluster.timeseries.sealed_reader import ColumnCache, FileReader
 from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Value, Values, python_value
 from iotdb_cluster.types.disk import Disk
@@ -33,10 +34,10 @@ class FileAccess:
 class SeriesReader:
     """Batches of one series as it was when the reader was opened. For one thread at a time."""
 
-    def __init__(self, data_type: DataType | None, segments: list[Segment[Points]], condition: Filter | None) -> None:
+    def __init__(self, data_type: DataType | None, stretches: list[Stretch], condition: Filter | None) -> None:
         self.data_type = data_type
         self._condition = condition
-        self._pieces = in_order(segments, merged_points)
+        self._pieces = pieces_in_order(stretches)
         self._ready: Points | None = None
         self._on_close: list[Callable[[], None]] = []
 
@@ -51,7 +52,8 @@ class SeriesReader:
         """
         taken: list[Points] = []
         missing, room = max_pairs, max_bytes
-        while missing > 0 and room > 0 and (points := self._next_piece()) is not None:
+        while missing > 0 and room > 0 and (piece := self._next()) is not None:
+            points = piece.points() if isinstance(piece, WholePart) else piece
             fitting, size = _fitting(points, missing, room)
             if fitting < len(points):
                 self._ready = points.slice(fitting, len(points))
@@ -67,6 +69,13 @@ class SeriesReader:
             return taken[0].times, taken[0].values
         return np.concatenate([p.times for p in taken]), np.concatenate([p.values for p in taken])
 
+    def next_piece(self) -> Points | WholePart | None:
+        """The next points as they come together, or a part of a file that is not read yet; None at the end."""
+        piece = self._next()
+        if piece is None:
+            self.close()
+        return piece
+
     def close(self) -> None:
         """Let go of files and memory; closing twice does nothing."""
         self._pieces = iter(())
@@ -75,12 +84,15 @@ class SeriesReader:
         for action in actions:
             action()
 
-    def _next_piece(self) -> Points | None:
-        """The next points that fulfil the condition; None at the end."""
+    def _next(self) -> Points | WholePart | None:
+        """What fulfils the condition next; None at the end."""
         if self._ready is not None:
             ready, self._ready = self._ready, None
             return ready
-        for points in self._pieces:
+        for piece in self._pieces:
+            if self._condition is None and isinstance(piece, WholePart):
+                return piece
+            points = piece.points() if isinstance(piece, WholePart) else piece
             if self._condition is not None:
                 assert self.data_type is not None
                 points = points.where(fulfilled(self._condition, points, self.data_type))
@@ -102,25 +114,31 @@ def _fitting(points: Points, most: int, room: int) -> tuple[int, int]:
 def open_reader(view: SeriesView, access: FileAccess, condition: Filter | None, content: Content) -> SeriesReader:
     """A reader over a view of a series; the filter is checked already."""
     first, last = time_bounds(condition)
-    segments: list[Segment[Points]] = []
+    stretches: list[Stretch] = []
     for age, (file, index) in enumerate(view.files):
         if file.max_time < first or file.min_time > last or not _has_series(view, index):
             continue
-        bound = deleted_until(view.deletions, file.clean)
+        low = max(first, deleted_until(view.deletions, file.clean) + 1)
         reader = FileReader(access.disk, access.folder, file, index, access.cache)
         for part in index.parts_of(view.device):
-            if part.max_time >= max(first, bound + 1) and part.min_time <= last:
-                load = _FilePart(reader, part, view.measurement, max(first, bound + 1), last)
-                segments.append(Segment(max(part.min_time, first, bound + 1), age, load))
+            if part.max_time < low or part.min_time > last:
+                continue
+            is_whole = low <= part.min_time and part.max_time <= last
+            whole = WholePart(reader, part, view.measurement) if is_whole else None
+            load = _FilePart(reader, part, view.measurement, low, last)
+            stretches.append(Stretch(Segment(max(part.min_time, low), age, load), min(part.max_time, last), whole))
     age = len(view.files)
     for memory in view.memory:
         bound = NOTHING_DELETED if memory.clean is None else deleted_until(view.deletions, memory.clean)
         for found in (content.settled(memory), memory.memory.waiting()):
             points = found.between(max(first, bound + 1), last)
             if len(points):
-                segments.append(Segment(int(points.times[0]), age, _Loaded(points)))
+                segment = Segment(int(points.times[0]), age, _Loaded(points))
+                stretches.append(Stretch(segment, int(points.times[-1])))
             age += 1
-    return SeriesReader(view.data_type, segments, condition)
+    # Nothing outside the bounds is loaded, so a condition that says no more than they do holds everywhere.
+    left = None if condition is None or is_time_range(condition) else condition
+    return SeriesReader(view.data_type, stretches, left)
 
 
 def value_in(view: SeriesView, access: FileAccess, time: int, content: Content) -> Value | None:

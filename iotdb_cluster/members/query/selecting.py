@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.finding import Finder
@@ -30,7 +31,15 @@ from iotdb_cluster.query.conditions import (
 )
 from iotdb_cluster.query.fill import FilledRow
 from iotdb_cluster.query.streams import Chosen, Cut, Later, OneByOne, Pages, RowStream
-from iotdb_cluster.query.windows import Feed, FunctionColumn, FunctionRows, RowFeed, wanted_functions
+from iotdb_cluster.query.windows import (
+    Feed,
+    FunctionColumn,
+    FunctionRows,
+    PieceFeed,
+    RowFeed,
+    Wanted,
+    wanted_functions,
+)
 from iotdb_cluster.sql.statements import Select
 from iotdb_cluster.types.filters import Filter
 
@@ -137,19 +146,24 @@ class Selecting:
         wanted = wanted_functions(columns)
         bounds = within(select.windows.start_ms, select.windows.end_ms) if select.windows else None
         feeds: list[Feed] = []
-        if selection.condition is None or not tested_positions(selection.condition):
+        if _is_for_each(selection):
             for position in wanted:
-                feeds.append(RowFeed(self._later(selection, position, bounds), [position], None, wanted))
+                feeds.append(self._feed(selection, position, bounds, wanted))
         else:
             everything = range(len(selection.series))
             stream = self._aligned(selection, everything, bounds)
             feeds.append(RowFeed(stream, everything, _left_to_test(selection), wanted))
         return FunctionRows(feeds, columns, select.windows)
 
-    def _later(self, selection: Selection, position: int, bounds: Filter | None) -> RowStream:
-        """A series that is read by itself, from when its turn comes."""
-        data_types = (selection.series[position].data_type,)
-        return Later(data_types, lambda: self._aligned(selection, [position], bounds))
+    def _feed(self, selection: Selection, position: int, bounds: Filter | None, wanted: Wanted) -> Feed:
+        """Gathers from a series that is read by itself, from when its turn comes."""
+        series = selection.series[position]
+        condition = both(bounds, pushed(selection.condition, position))
+        if self._sources.is_here(series):
+            begin = partial(self._sources.read, series, condition)
+            return PieceFeed(begin, position, series.data_type, wanted[position], self._running)
+        stream = Later((series.data_type,), lambda: self._aligned(selection, [position], bounds))
+        return RowFeed(stream, [position], None, wanted)
 
     def _aligned(self, selection: Selection, positions: Sequence[int], bounds: Filter | None = None) -> Aligned:
         sources = []
@@ -168,6 +182,11 @@ def _left_to_test(selection: Selection) -> Bound | None:
     if (not tested or len(selection.series) == 1) and is_pushed_whole(condition, 0):
         return None
     return condition
+
+
+def _is_for_each(selection: Selection) -> bool:
+    """True when each series can be read by itself: what it must fulfil is all that the condition says."""
+    return selection.condition is None or _left_to_test(selection) is None
 
 
 def _narrowed(selection: Selection, positions: Sequence[int]) -> Selection:

@@ -10,6 +10,7 @@ from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.asking import Elsewhere
 from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.members.runtime import unknown_group
 from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.query.align import RowSource
 from iotdb_cluster.query.binding import KnownSeries
@@ -28,22 +29,16 @@ class HereSeries:
 
     def __init__(self, series: KnownSeries, reader: SeriesReader) -> None:
         self.data_types = (series.data_type,)
-        # A series that was deleted since it was found has nothing to read; one of another type is another series.
-        self._reader = reader if reader.data_type is series.data_type else None
-        if self._reader is None:
-            reader.close()
+        self._reader = reader
 
     async def next_rows(self, max_rows: int) -> Rows:
         """The next points as rows; none at the end."""
-        if self._reader is None:
-            return empty_rows(self.data_types)
         times, values = self._reader.next_batch(max_rows)
-        return Rows(times, (Column(values),))
+        return Rows(times, (Column(values),)) if len(times) else empty_rows(self.data_types)
 
     def close(self) -> None:
         """Let go of files and memory."""
-        if self._reader is not None:
-            self._reader.close()
+        self._reader.close()
 
 
 class ElsewhereSeries:
@@ -163,10 +158,25 @@ class Sources:
 
     def open(self, series: KnownSeries, condition: Filter | None) -> RowSource:
         """The rows of a series that fulfil a filter; the members of its group here are level already."""
-        member = self._node.data(series.group)
-        if member is not None:
-            return HereSeries(series, member.store.open_series(series.path, condition))
+        if self.is_here(series):
+            return HereSeries(series, self.read(series, condition))
         return ElsewhereSeries(series, condition, self._remote)
+
+    def is_here(self, series: KnownSeries) -> bool:
+        """True when this node has a member of the series' group."""
+        return self._node.data(series.group) is not None
+
+    def read(self, series: KnownSeries, condition: Filter | None) -> SeriesReader:
+        """A reader of a series that is here."""
+        member = self._node.data(series.group)
+        if member is None:
+            raise unknown_group(series.group)
+        reader = member.store.open_series(series.path, condition)
+        if reader.data_type is series.data_type:
+            return reader
+        # A series that was deleted since it was found has nothing to read; one of another type is another series.
+        reader.close()
+        return SeriesReader(None, [], None)
 
     def close(self) -> None:
         """End what is still open elsewhere."""
