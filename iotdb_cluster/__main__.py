@@ -1,4 +1,4 @@
-"""Starts a node, with the options of the original's entry: `python -m iotdb_cluster -s [-c CONF_DIR]`.
+"""Starts a node, or removes one, with the options of the original's entry: `python -m iotdb_cluster -s [-c CONF_DIR]`.
 
 Nothing here imports the commands for people, so that a node's process stays small.
 """
@@ -11,21 +11,31 @@ from pathlib import Path
 
 import structlog
 
-from iotdb_cluster.errors import ClusterError
+from iotdb_cluster.errors import ClusterError, StartRefused
 from iotdb_cluster.server.config import load
 from iotdb_cluster.server.logging import set_up_logging
 
 PID_FILE = "node.pid"
 """In the node's folder while it serves, for `sbin/stop-node.sh`."""
 
+REMOVAL_TIMEOUT_S = 3_600.0
+"""How long a removal is watched; its data may take a while to move."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a node until it is told to stop; returns the exit status, 2 for a start that was refused."""
+    """Run a node until it is told to stop, or do what else is asked; returns the exit status, 2 for a refused start."""
     parser = argparse.ArgumentParser(prog="python -m iotdb_cluster", description="A node of the cluster.")
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("-s", "--start", action="store_true", help="start a node; the first start founds the cluster")
     mode.add_argument(
         "-a", "--add", action="store_true", help="start a node and add it to the cluster of its seed nodes"
+    )
+    mode.add_argument(
+        "-r",
+        "--remove",
+        nargs=2,
+        metavar=("IP", "META_PORT"),
+        help="remove a node, by asking the seed nodes in turn; exit status 0 when it is gone",
     )
     mode.add_argument("--folder", action="store_true", help="only print the node's folder")
     parser.add_argument(
@@ -36,10 +46,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.folder:
             print(load(options.conf).settings.data_dir)
             return 0
+        if options.remove is not None:
+            return remove(options.conf, *options.remove)
         return start(options.conf, joins=options.add)
     except ClusterError as error:
         print(f"iotdb-cluster: {error}", file=sys.stderr)
         return 2
+
+
+def remove(conf: Path, ip: str, meta_port: str) -> int:
+    """Remove the node at an address, and wait until it is gone; 0 when it is."""
+    from iotdb_cluster.client.failover import parse_address
+    from iotdb_cluster.client.removal import Removal
+
+    host = f"[{ip}]" if ":" in ip else ip
+    try:
+        target = parse_address(f"{host}:{meta_port}")
+    except ValueError as error:
+        raise StartRefused(str(error)) from None
+    seeds = [(seed.ip, seed.meta_port) for seed in load(conf).settings.seeds]
+    removal = Removal(target, seeds, lambda what: print(what, flush=True))
+    return 0 if removal.run(REMOVAL_TIMEOUT_S, wait=True) else 1
 
 
 def start(conf: Path, *, joins: bool = False) -> int:

@@ -44,3 +44,29 @@ running_pid() {
   tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -q 'iotdb_cluster' || return 1
   echo "$pid"
 }
+
+# Runs a node with mode $1: in the foreground, or in the background until its ports are open.
+start_node() {
+  local folder pid
+  cd "$HOME_DIR" || exit 1
+  if [ "$BACKGROUND" -eq 0 ]; then
+    exec "$PYTHON" -m iotdb_cluster "$1" -c "$CONF_DIR"
+  fi
+  folder="$(node_folder)" || exit 2
+  if pid="$(running_pid "$folder")"; then
+    fail "the node in $folder runs already as process $pid"
+  fi
+  mkdir -p "$folder/log" && rm -f "$folder/node.pid" || exit 1
+  nohup "$PYTHON" -m iotdb_cluster "$1" -c "$CONF_DIR" < /dev/null >> "$folder/log/output.txt" 2>&1 &
+  pid=$!
+  # The node writes its pid file when it serves.
+  for _ in $(seq 300); do
+    if [ -f "$folder/node.pid" ]; then
+      echo "node started as process $pid, log in $folder/log"
+      exit 0
+    fi
+    kill -0 "$pid" 2>/dev/null || { tail -n 1 "$folder/log/output.txt" >&2; exit 1; }
+    sleep 0.1
+  done
+  fail "process $pid does not serve after 30 s, see $folder/log"
+}

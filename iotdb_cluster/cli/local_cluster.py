@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,15 +127,23 @@ class LocalCluster:
             if not node.is_running:
                 self.start_node(node)
 
-    def add_node(self) -> LocalNode:
-        """One node more: it is started, asks to be added, and is in when `wait_until_ready` says so."""
-        taken = {port for node in self.nodes for port in (node.meta_port, node.data_port, node.client_port)}
-        free = _free_ports(taken)
-        node = LocalNode(next(free), next(free), next(free), self.folder / f"node{len(self.nodes) + 1}")
-        self._write_configuration(node)
+    def add_node(self, **settings: object) -> LocalNode:
+        """One node more: it is started, asks to be added, and is in when `wait_until_ready` says so.
+
+        `settings` are its own, beside or instead of the cluster's.
+        """
+        node = self.prepare_node(**settings)
         self.nodes.append(node)
         _remember(self.folder, [(each.meta_port, each.data_port, each.client_port) for each in self.nodes])
         self.start_node(node, mode="-a")
+        return node
+
+    def prepare_node(self, **settings: object) -> LocalNode:
+        """The folder and configuration of a node that is not one of the cluster yet."""
+        taken = {port for node in self.nodes for port in (node.meta_port, node.data_port, node.client_port)}
+        free = _free_ports(taken)
+        node = LocalNode(next(free), next(free), next(free), self.folder / f"node{len(self.nodes) + 1}")
+        self._write_configuration(node, settings)
         return node
 
     def start_node(self, node: LocalNode, *, mode: str = "-s") -> None:
@@ -193,7 +201,7 @@ class LocalCluster:
                 process.wait()
         self._held.close()
 
-    def _write_configuration(self, node: LocalNode) -> None:
+    def _write_configuration(self, node: LocalNode, own: Mapping[str, object] | None = None) -> None:
         seeds = ",".join(f"{each.ip}:{each.meta_port}:{each.data_port}" for each in self.nodes)
         values = {
             "local_ip": node.ip,
@@ -204,6 +212,7 @@ class LocalCluster:
             "data_dir": ".",
             "log_file": "log/node.log",
             **self.settings,
+            **(own or {}),
         }
         (node.folder / "conf").mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(values, sort_keys=False)
@@ -222,6 +231,8 @@ def what_is_missing(reports: Sequence[Report | None]) -> str:
         return f"{', '.join(blind)} knows no partition table"
     if len({report.table_version for report in known}) > 1 or len({report.members for report in known}) > 1:
         return "nodes know different partition tables"
+    if changes := {report.change for report in known if report.change}:
+        return min(changes)
     headers = [None, *(member.identifier for member in known[0].members)]
     for header in headers:
         views = [(report, group) for report in known for group in report.groups if group.header == header]

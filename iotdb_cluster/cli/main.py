@@ -21,6 +21,7 @@ from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster
 from iotdb_cluster.client.failover import Address, parse_address
 from iotdb_cluster.client.operators import ask_report
+from iotdb_cluster.client.removal import Removal
 from iotdb_cluster.errors import ClusterError, CommandRefused
 from iotdb_cluster.version import VERSION
 
@@ -51,6 +52,31 @@ def start(
     """Run a node in the foreground; the first start founds the cluster with its seed nodes."""
     # The process becomes the node's, without the libraries that only this command needs.
     os.execv(sys.executable, [sys.executable, "-m", "iotdb_cluster", "-s", "-c", str(conf)])
+
+
+@app.command()
+def add(
+    conf: Annotated[Path, typer.Option("-c", "--conf", metavar="CONF_DIR", help="Configuration folder.")] = Path(
+        "conf"
+    ),
+) -> None:
+    """Run a node in the foreground and add it to the running cluster of its seed nodes."""
+    os.execv(sys.executable, [sys.executable, "-m", "iotdb_cluster", "-a", "-c", str(conf)])
+
+
+@app.command()
+def remove(
+    node: Annotated[str, typer.Argument(metavar="HOST:META_PORT", help="The node that is to go, dead or alive.")],
+    meta: MetaOption = "127.0.0.1:9003",
+    wait: Annotated[bool, typer.Option(help="Show how it leaves, and return when it is gone.")] = True,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds after which to give up.")] = 3_600.0,
+) -> None:
+    """Remove a node from the cluster. Exit status 0 only when that is done, or without --wait under way."""
+    asked = [address_of(meta)]
+    report = ask_report(asked[0])
+    asked += [] if report is None else [each.meta_address for each in report.members if each.meta_address != asked[0]]
+    removal = Removal(address_of(node), asked, lambda what: print(what, flush=True))
+    raise typer.Exit(0 if removal.run(timeout_s, wait=wait) else 1)
 
 
 @app.command()

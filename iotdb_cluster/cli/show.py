@@ -1,10 +1,12 @@
 """Shows the state of a cluster as tables for a terminal."""
 
+from datetime import datetime, timedelta
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from iotdb_cluster.cli.status import ClusterStatus, GroupStatus
+from iotdb_cluster.cli.status import ClusterStatus, GroupStatus, NodeStatus
 from iotdb_cluster.types.identity import NodeId
 
 STORAGE_GROUPS_SHOWN = 2
@@ -15,6 +17,8 @@ def show_status(status: ClusterStatus, console: Console) -> None:
     alive = sum(node.alive for node in status.nodes)
     version = "no partition table yet" if status.table_version is None else f"table version {status.table_version}"
     console.print(f"cluster [bold]{status.cluster_name}[/]: {alive} of {len(status.nodes)} nodes alive, {version}")
+    if status.change is not None:
+        console.print(f"[yellow]under way[/]: {status.change}")
     console.print(_nodes(status))
     console.print(_groups(status))
 
@@ -29,12 +33,26 @@ def _nodes(status: ClusterStatus) -> Table:
         table.add_row(
             str(node.identifier),
             ports,
-            "[green]alive[/]" if node.alive else "[red]no answer[/]",
+            _state(node),
             "-" if node.table_version is None else str(node.table_version),
             str(node.slots),
             _some(node.storage_groups),
         )
     return table
+
+
+def _state(node: NodeStatus) -> str:
+    """Alive or not, since when not, and what it is to the meta group unless it is a voter as usual."""
+    part = "" if node.state == "voter" else f", {node.state}"
+    if node.alive:
+        return f"[green]alive[/]{part}"
+    since = "" if node.silent_s is None else f" since {_clock_time(node.silent_s)}"
+    return f"[red]no answer[/]{since}{part}"
+
+
+def _clock_time(seconds_ago: float) -> str:
+    when = datetime.now().astimezone() - timedelta(seconds=seconds_ago)
+    return when.strftime("%H:%M:%S" if seconds_ago < 86_400 else "%Y-%m-%d %H:%M")
 
 
 def _groups(status: ClusterStatus) -> Table:

@@ -35,6 +35,10 @@ class NodeStatus:
     slots: int
     storage_groups: tuple[str, ...]
     """Those whose slot this node's own group owns, sorted."""
+    state: str = "voter"
+    """What it is to the meta group: joining, learner, voter or leaving."""
+    silent_s: float | None = None
+    """How long ago it answered the leader of the meta group last; None where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class ClusterStatus:
     table_version: LogIndex | None
     nodes: tuple[NodeStatus, ...]
     groups: tuple[GroupStatus, ...]
+    change: str | None = None
+    """The change of nodes or groups that is under way, if any."""
 
     def as_json(self) -> dict[str, Any]:
         """For `status --json`."""
@@ -91,12 +97,17 @@ def put_together(reports: Sequence[Report]) -> ClusterStatus:
     newest = max(reports, key=_age)
     by_identifier = {report.node.identifier: report for report in reports}
     members = newest.members or (newest.node,)
+    silent_ms = next((report.silent_ms for report in reports if report.silent_ms), {})
     return ClusterStatus(
         cluster_name=newest.cluster_name,
         cluster_id=newest.cluster_id,
         table_version=newest.table_version,
-        nodes=tuple(_node_status(member, by_identifier.get(member.identifier), newest) for member in members),
+        nodes=tuple(
+            _node_status(member, by_identifier.get(member.identifier), newest, silent_ms.get(member.identifier))
+            for member in members
+        ),
         groups=tuple(_group_statuses(reports)),
+        change=newest.change,
     )
 
 
@@ -108,7 +119,7 @@ def _age(report: Report) -> tuple[LogIndex, LogIndex]:
     )
 
 
-def _node_status(node: Node, report: Report | None, newest: Report) -> NodeStatus:
+def _node_status(node: Node, report: Report | None, newest: Report, silent_ms: int | None) -> NodeStatus:
     owned = sorted(name for name, header in newest.storage_groups.items() if header == node.identifier)
     return NodeStatus(
         identifier=node.identifier,
@@ -121,6 +132,8 @@ def _node_status(node: Node, report: Report | None, newest: Report) -> NodeStatu
         table_version=None if report is None else report.table_version,
         slots=newest.slots.get(node.identifier, 0),
         storage_groups=tuple(owned),
+        state=newest.states.get(node.identifier, "voter"),
+        silent_s=None if silent_ms is None else silent_ms / 1000,
     )
 
 

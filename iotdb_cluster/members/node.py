@@ -155,7 +155,7 @@ class ClusterNode:
                     f"{self._settings.data_dir} holds a log or data but no file 'identity': "
                     "'iotdb-cluster check DIR' shows what is there"
                 )
-            identity = self._identity.create(self._new_identifier(), address)
+            identity = self._identity.create(self._new_identifier(), address, joins=joins)
         if identity.cluster_id is not None:
             self._check_address(identity.address, address)
         identity = self._identity.record_start(self.context.draw(0, MAX_IDENTIFIER), address)

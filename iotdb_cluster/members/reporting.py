@@ -9,6 +9,7 @@ from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_state import MetaState
 from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.storage.identity import Identity
 from iotdb_cluster.types.identity import META_GROUP, Node, NodeId
@@ -41,7 +42,8 @@ class Reported(Protocol):
 
 def node_report(node: Reported) -> Report:
     """What this node knows; a snapshot of values that go on changing."""
-    state, table = node.state, node.state.table
+    state = node.state
+    roster, table = state.roster, state.table
     members: list[RaftMember] = ([node.meta] if node.meta else []) + list(node.data_members)
     storage_groups: dict[str, NodeId] = {}
     if table is not None:
@@ -59,7 +61,27 @@ def node_report(node: Reported) -> Report:
         groups=tuple(_group_report(member) for member in members),
         slots={} if table is None else {header: len(table.slots_of(header)) for header in table.headers},
         storage_groups=storage_groups,
+        states={} if roster is None else {each.identifier: _state_of(roster, each.identifier) for each in roster.nodes},
+        group_members=(
+            {} if roster is None else {r.header.identifier: tuple(sorted(r.members)) for r in roster.groups}
+        ),
+        change=None if roster is None else roster.change_under_way,
+        silent_ms={} if node.meta is None else _silent_ms(node.meta, node.context.clock.now_ms()),
     )
+
+
+def _state_of(roster: Roster, identifier: NodeId) -> str:
+    """What a node is to the meta group, in a word."""
+    if identifier in roster.leaving:
+        return "leaving"
+    if identifier in roster.membership.voters:
+        return "voter"
+    return "learner" if identifier in roster.membership.learners else "joining"
+
+
+def _silent_ms(meta: MetaGroupMember, now_ms: int) -> dict[NodeId, int]:
+    """How long ago each peer answered the leader that this node is, if it is."""
+    return {peer: max(0, now_ms - seen.last_contact_ms) for peer, seen in list(meta.raft.progress.items())}
 
 
 def _group_report(member: RaftMember) -> GroupReport:
@@ -76,4 +98,5 @@ def _group_report(member: RaftMember) -> GroupReport:
         last_applied=member.applied.index,
         last_index=raft.last_id.index,
         members=voters,
+        learners=tuple(sorted(membership.learners)) if membership else (),
     )

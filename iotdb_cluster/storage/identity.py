@@ -137,11 +137,11 @@ class IdentityStore:
         self._current = decode_identity(self._disk.read(self._path), self._path)
         return self._current
 
-    def create(self, identifier: NodeId, address: LocalAddress) -> Identity:
+    def create(self, identifier: NodeId, address: LocalAddress, *, joins: bool = False) -> Identity:
         """A folder without identity gets one."""
         if self._disk.exists(self._path):
             raise StartRefused(f"{self._path} exists already: this folder has an identity")
-        return self._write(Identity(identifier, address))
+        return self._write(Identity(identifier, address, joins=joins))
 
     def record_start(self, random: int, address: LocalAddress | None = None) -> Identity:
         """Count a start; raises `StartRefused` for the folder of a removed node."""

@@ -26,6 +26,8 @@ class GroupReport:
     last_index: LogIndex
     members: tuple[NodeId, ...] = ()
     """Its voters, ascending."""
+    learners: tuple[NodeId, ...] = ()
+    """Who is sent its entries without counting, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class Report:
     """How many slots each header owns."""
     storage_groups: dict[str, NodeId] = field(default_factory=dict)
     """Every storage group and the header that owns its slot."""
+    states: dict[NodeId, str] = field(default_factory=dict)
+    """What each member is to the meta group: `joining`, `learner`, `voter` or `leaving`."""
+    group_members: dict[NodeId, tuple[NodeId, ...]] = field(default_factory=dict)
+    """The voters of each data group, as the meta log knows them."""
+    change: str | None = None
+    """What must be over before nodes may come or go again."""
+    silent_ms: dict[NodeId, int] = field(default_factory=dict)
+    """Said by the leader of the meta group only: how long ago each other member answered it last."""
 
     @property
     def meta(self) -> GroupReport | None:
@@ -71,10 +81,15 @@ class Report:
                     "node": _node(raw["node"]),
                     "members": tuple(_node(member) for member in raw["members"]),
                     "groups": tuple(
-                        GroupReport(**_known(GroupReport, group) | {"members": tuple(group["members"])})
+                        GroupReport(**_known(GroupReport, group) | _nodes_of(group, "members", "learners"))
                         for group in raw["groups"]
                     ),
-                    "slots": {NodeId(int(header)): count for header, count in raw["slots"].items()},
+                    "slots": _by_node(raw["slots"]),
+                    "states": _by_node(raw.get("states", {})),
+                    "group_members": {
+                        header: tuple(members) for header, members in _by_node(raw.get("group_members", {})).items()
+                    },
+                    "silent_ms": _by_node(raw.get("silent_ms", {})),
                 }
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -84,6 +99,15 @@ class Report:
 def group_name(header: NodeId | GroupId | None) -> str:
     """How people see a group named: `meta`, or `data <header>`."""
     return "meta" if header is None else f"data {header}"
+
+
+def _by_node(raw: dict[str, Any]) -> dict[NodeId, Any]:
+    """JSON knows names as keys only."""
+    return {NodeId(int(identifier)): value for identifier, value in raw.items()}
+
+
+def _nodes_of(raw: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: tuple(raw.get(name, ())) for name in names}
 
 
 def _node(raw: dict[str, Any]) -> Node:

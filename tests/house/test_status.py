@@ -107,3 +107,21 @@ def test_an_address_is_host_and_port(text, expected):
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(CommandRefused, match="is no address"):
         address_of(text)
+
+
+def test_what_a_member_is_and_since_when_it_is_silent():
+    known = {
+        "states": {NodeId(1): "voter", NodeId(2): "leaving", NodeId(3): "learner"},
+        "silent_ms": {NodeId(2): 65_000, NodeId(3): 20},
+        "change": "node 2 is leaving",
+        "group_members": {NodeId(1): (NodeId(1), NodeId(3))},
+    }
+    sent = report(1, group(None, 1, 1, learners=(2, 3)), **known)
+    assert sent == Report.from_json(sent.to_json())
+    status = put_together([sent, report(3)])
+    assert [("voter", None), ("leaving", 65.0), ("learner", 0.02)] == [(n.state, n.silent_s) for n in status.nodes]
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show_status(status, console)
+    text = console.export_text()
+    for expected in ("no answer since", ", leaving", "alive, learner", "under way: node 2 is leaving"):
+        assert expected in text

@@ -1,0 +1,122 @@
+"""Removing a node from the outside: ask, and watch until it is gone."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from iotdb_cluster.client.failover import Address
+from iotdb_cluster.client.operators import MetaClient, ask_report
+from iotdb_cluster.errors import OutcomeUnknown, RequestError, Unreachable
+from iotdb_cluster.types.identity import NodeId
+from iotdb_cluster.types.report import Report
+
+AGREE = -1
+ASK_AGAIN = -10
+
+REFUSALS = {
+    -3: "the cluster has no node with this address",
+    -9: "the cluster has no more nodes than it keeps replicas: add one first",
+}
+
+CALL_TIMEOUT_MS = 25_000
+"""Longer than a node waits for another change before it answers."""
+
+POLL_S = 0.25
+
+
+@dataclass(slots=True)
+class Removal:
+    """The removal of the node at `target` (ip and meta port), asked of the nodes at `asked`, one after the other.
+
+    `say` is told what happens, in words; each sentence once until it changes.
+    """
+
+    target: Address
+    asked: Sequence[Address]
+    say: Callable[[str], None]
+    now_s: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+    _said: str = field(default="", init=False)
+
+    def run(self, timeout_s: float, *, wait: bool) -> bool:
+        """Ask until there is an answer that counts; with `wait` until the node is gone. True when it is, or will be."""
+        ends_at_s = self.now_s() + timeout_s
+        known = self._members_at_target()
+        if not self._ask(ends_at_s):
+            return False
+        if not wait:
+            self._tell("it leaves by itself from here on; 'iotdb-cluster status' shows how far it is")
+            return True
+        return self._watch(known, ends_at_s)
+
+    def _ask(self, ends_at_s: float) -> bool:
+        while True:
+            answer = self._ask_each(ends_at_s)
+            if answer == AGREE:
+                return True
+            if answer is not None and answer in REFUSALS:
+                self._tell(f"not removed: {REFUSALS[answer]}")
+                return False
+            if self.now_s() >= ends_at_s:
+                self._tell("not removed: the time is over")
+                return False
+            self.pause(POLL_S)
+
+    def _ask_each(self, ends_at_s: float) -> int | None:
+        """The first answer that is more than "ask again"; None when nobody gave one."""
+        for address in self.asked:
+            timeout_ms = min(CALL_TIMEOUT_MS, int(max(1.0, ends_at_s - self.now_s()) * 1000))
+            try:
+                with MetaClient(address, timeout_ms=timeout_ms) as client:
+                    answer = client.remove_node(*self.target)
+            except (Unreachable, OutcomeUnknown) as error:
+                self._tell(f"{address[0]}:{address[1]}: {error.message}")
+                continue
+            except RequestError as refusal:
+                self._tell(f"{address[0]}:{address[1]}: {refusal.message}")
+                continue
+            if answer != ASK_AGAIN:
+                return answer
+            self._tell("another change of the cluster is under way; this one waits")
+        return None
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def _watch(self, known: frozenset[NodeId], ends_at_s: float) -> bool:
+        """Wait until one of the nodes that were `known` at the address is gone; there may be two, one of them dead."""
+        while self.now_s() < ends_at_s:
+            report = self._report()
+            if report is not None:
+                left = known & {node.identifier for node in report.members}
+                if left != known or not known:
+                    self._tell("removed")
+                    return True
+                leaving = [identifier for identifier in sorted(left) if report.states.get(identifier) == "leaving"]
+                self._tell(_progress(report, leaving[0]) if leaving else "leaving")
+            self.pause(POLL_S)
+        self._tell("the time is over; the node goes on leaving")
+        return False
+
+    def _members_at_target(self) -> frozenset[NodeId]:
+        report = self._report()
+        members = () if report is None else report.members
+        return frozenset(node.identifier for node in members if node.meta_address == self.target)
+
+    def _report(self) -> Report | None:
+        """What a node other than the one that goes says; that one may stop at any moment."""
+        for address in sorted(self.asked, key=lambda each: each == self.target):
+            report = ask_report(address, timeout_ms=2_000)
+            if report is not None and not report.blind:
+                return report
+        return None
+
+    def _tell(self, what: str) -> None:
+        if what != self._said:
+            self._said = what
+            self.say(what)
+
+
+def _progress(report: Report, identifier: NodeId) -> str:
+    slots = report.slots.get(identifier, 0)
+    groups = sum(identifier in members for header, members in report.group_members.items() if header != identifier)
+    return f"leaving: it owns {slots} slots and is in {groups} data groups of others"
