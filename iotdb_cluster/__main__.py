@@ -87,7 +87,10 @@ def start(conf: Path, *, joins: bool = False) -> int:
 
 
 def _write_pid(path: Path) -> None:
-    path.write_text(f"{os.getpid()}\n", encoding="ascii")
+    # In one step: whoever waits for the file reads it as soon as it is there.
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(f"{os.getpid()}\n", encoding="ascii")
+    new.replace(path)
 
 
 def _remove_own(path: Path) -> None:

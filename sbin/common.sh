@@ -37,11 +37,16 @@ node_folder() {
   (cd "$HOME_DIR" && "$PYTHON" -m iotdb_cluster --folder -c "$CONF_DIR")
 }
 
+# True while process $1 is a node. One that has ended has no command line any more, also where nothing asks for its exit
+# status (a container without an init keeps it as a zombie, which a signal still reaches).
+is_node() {
+  tr '\0' ' ' 2>/dev/null < "/proc/$1/cmdline" | grep -q 'iotdb_cluster'
+} 2>/dev/null
+
 # Prints the process that serves from folder $1, if there is one. A number that another process got meanwhile is not it.
 running_pid() {
   local pid
-  [ -f "$1/node.pid" ] && pid="$(cat "$1/node.pid")" && [ -n "$pid" ] || return 1
-  tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -q 'iotdb_cluster' || return 1
+  [ -s "$1/node.pid" ] && pid="$(cat "$1/node.pid")" && is_node "$pid" || return 1
   echo "$pid"
 }
 
@@ -61,7 +66,7 @@ start_node() {
   pid=$!
   # The node writes its pid file when it serves.
   for _ in $(seq 300); do
-    if [ -f "$folder/node.pid" ]; then
+    if [ -s "$folder/node.pid" ]; then
       echo "node started as process $pid, log in $folder/log"
       exit 0
     fi

@@ -9,7 +9,7 @@ FOLDER="$(node_folder)" || exit 2
 PID="$(running_pid "$FOLDER")" || fail "no node runs in $FOLDER"
 kill -TERM "$PID" || exit 1
 for _ in $(seq 200); do
-  kill -0 "$PID" 2>/dev/null || { echo "node stopped (process $PID)"; exit 0; }
+  is_node "$PID" || { echo "node stopped (process $PID)"; exit 0; }
   sleep 0.1
 done
 fail "process $PID has not ended after 20 s; its data is safe if you end it with: kill -KILL $PID"

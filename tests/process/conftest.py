@@ -1,6 +1,5 @@
 """Real node processes on loopback, each test in a folder of its own."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from iotdb_cluster.cli.local_cluster import LocalCluster
@@ -60,9 +60,8 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0
 
 
 def is_alive(pid: int) -> bool:
-    """True while the process exists."""
+    """True while the process runs; one that has ended stays a zombie where nothing asks for its exit status."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return True

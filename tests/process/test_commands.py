@@ -1,11 +1,13 @@
 """What people type: import, read, status, and the scripts."""
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from iotdb_cluster.cli.local_cluster import LOOPBACK, choose_ports
@@ -13,6 +15,9 @@ from iotdb_cluster.client.operators import ask_report
 from tests.process.conftest import PROJECT, is_alive, wait_for
 
 pytestmark = pytest.mark.process
+
+PR_SET_CHILD_SUBREAPER = 36
+"""From linux/prctl.h."""
 
 CSV = """\
 time,root.farm.field.temperature,root.farm.field.wet,root.farm.field.note
@@ -110,7 +115,23 @@ def script(name, *arguments):
     )
 
 
-def test_a_node_is_started_and_stopped_by_script(alone):
+@pytest.fixture
+def nothing_reaps():
+    """What is orphaned becomes this process's child and stays a zombie when it ends, as in a container without an init."""
+    prctl = ctypes.CDLL(None).prctl
+    assert 0 == prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = {child.pid for child in psutil.Process().children()}
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    for child in psutil.Process().children():
+        if child.pid not in before:
+            child.wait(10)
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_node_is_started_and_stopped_by_script(alone, reaped, request):
+    if not reaped:
+        request.getfixturevalue("nothing_reaps")
     conf, meta, folder = alone
     begun = script("start-node.sh", "-c", str(conf), "-d")
     assert 0 == begun.returncode, begun.stderr
