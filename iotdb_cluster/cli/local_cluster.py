@@ -5,6 +5,7 @@ is the same cluster. Nothing here restarts a node that dies; whoever wants that 
 """
 
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -142,7 +143,10 @@ class LocalCluster:
         """The folder and configuration of a node that is not one of the cluster yet."""
         taken = {port for node in self.nodes for port in (node.meta_port, node.data_port, node.client_port)}
         free = _free_ports(taken)
-        node = LocalNode(next(free), next(free), next(free), self.folder / f"node{len(self.nodes) + 1}")
+        # The folder of a node that was removed stays, and is nobody else's.
+        numbers = itertools.count(len(self.nodes) + 1)
+        folder = next(path for path in (self.folder / f"node{number}" for number in numbers) if not path.exists())
+        node = LocalNode(next(free), next(free), next(free), folder)
         self._write_configuration(node, settings)
         return node
 

@@ -117,7 +117,7 @@ def script(name, *arguments):
 
 @pytest.fixture
 def nothing_reaps():
-    """What is orphaned becomes this process's child and stays a zombie when it ends, as in a container without an init."""
+    """Orphans become children of this process and stay zombies when they end, as in a container without an init."""
     prctl = ctypes.CDLL(None).prctl
     assert 0 == prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = {child.pid for child in psutil.Process().children()}

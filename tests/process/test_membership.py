@@ -2,17 +2,40 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
+from iotdb_cluster.cli.local_cluster import LocalCluster
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.series import SeriesReader
 from tests.process.conftest import PROJECT, wait_for
 from tests.process.test_losses import GROUPS, Writer, all_written
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A cluster that begins with three nodes and keeps what the tests add."""
+    cluster = LocalCluster.open(tmp_path_factory.mktemp("cluster"), node_count=3, ask=ask_report)
+    try:
+        cluster.start()
+        cluster.wait_until_ready()
+        yield cluster
+    finally:
+        for node in cluster.nodes:
+            cluster.kill(node)
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(grown):
+    """All of its nodes run, and nothing changes."""
+    for node in grown.nodes:
+        if not node.is_running:
+            grown.start_node(node)
+    wait_for(lambda: has_settled(grown, len(grown.nodes)), "nothing changes", 60)
+    return grown
 
 
 @pytest.fixture
@@ -79,23 +102,25 @@ def last_line(node):
     return (node.folder / "output.txt").read_text().strip().splitlines()[-1]
 
 
-def test_a_node_joins_and_leaves_while_clients_write(cluster_of, writers, run_command):
-    cluster = cluster_of(3)
+def test_a_node_joins_and_leaves_while_clients_write(cluster, writers, run_command):
+    size = len(cluster.nodes)
     rows = writers(cluster)
     wait_for(all_written(rows, 50), "rows before")
     added = cluster.add_node()
-    wait_for(lambda: has_settled(cluster, 4), "the new node is in", 60)
+    wait_for(lambda: has_settled(cluster, size + 1), "the new node is in", 60)
     assert {4} == {len(report_of(added).groups)}  # the meta group, and as many data groups as there are replicas
-    wait_for(all_written(rows, 50), "rows with four nodes")
+    wait_for(all_written(rows, 50), "rows with one node more")
     check_on_every_member(cluster, rows)
 
+    unknown = run_command("remove", "127.0.0.1:1", "--meta", address(cluster.nodes[0]))
+    assert (1, True) == (unknown.returncode, "no node with this address" in unknown.stdout)
     gone = run_command("remove", address(added), "--meta", address(cluster.nodes[0]))
     assert 0 == gone.returncode, gone.stdout + gone.stderr
     assert "removed" == gone.stdout.splitlines()[-1]
     assert 0 == added.process.wait(20)
     cluster.nodes.remove(added)
-    wait_for(lambda: has_settled(cluster, 3), "the others are settled", 60)
-    wait_for(all_written(rows, 20), "rows with three nodes")
+    wait_for(lambda: has_settled(cluster, size), "the others are settled", 60)
+    wait_for(all_written(rows, 20), "rows without it")
     for writer in rows:
         writer.stop()
     check_on_every_member(cluster, rows)
@@ -106,86 +131,88 @@ def test_a_node_joins_and_leaves_while_clients_write(cluster_of, writers, run_co
         assert "was removed from its cluster" in last_line(added)
 
 
-def test_a_removed_node_that_was_down_learns_of_it_when_it_starts(cluster_of, run_command):
-    cluster = cluster_of(3)
+def test_a_removed_node_that_was_down_learns_of_it_when_it_starts(cluster, run_command):
+    size = len(cluster.nodes)
     added = cluster.add_node()
-    wait_for(lambda: has_settled(cluster, 4), "the new node is in", 60)
+    wait_for(lambda: has_settled(cluster, size + 1), "the new node is in", 60)
     cluster.kill(added)
     gone = run_command("remove", address(added), "--meta", address(cluster.nodes[1]), timeout_s=90)
     assert 0 == gone.returncode, gone.stdout + gone.stderr
     cluster.nodes.remove(added)
-    wait_for(lambda: has_settled(cluster, 3), "the others are settled", 60)
-    terms = [group.term for group in report_of(cluster.nodes[0]).groups]
+    wait_for(lambda: has_settled(cluster, size), "the others are settled", 60)
+    term = report_of(cluster.nodes[0]).groups[0].term
     cluster.start_node(added)
     assert 0 == added.process.wait(60)
-    assert terms == [group.term for group in report_of(cluster.nodes[0]).groups]
+    assert term == report_of(cluster.nodes[0]).groups[0].term
     cluster.start_node(added)
     assert 2 == added.process.wait(30)
     assert "was removed from its cluster" in last_line(added)
 
 
-def test_a_join_that_is_cut_off_goes_on_however_the_node_is_started(cluster_of):
-    cluster = cluster_of(3)
+def test_a_join_that_is_cut_off_goes_on_however_the_node_is_started(cluster):
+    size = len(cluster.nodes)
     added = cluster.add_node()
     wait_for(lambda: (added.folder / "identity").exists(), "it has begun")
     cluster.kill(added)
     cluster.start_node(added)
-    wait_for(lambda: has_settled(cluster, 4), "the new node is in", 60)
+    wait_for(lambda: has_settled(cluster, size + 1), "the new node is in", 60)
     cluster.kill(added)
     cluster.start_node(added)
-    wait_for(lambda: has_settled(cluster, 4), "the new node is back", 60)
+    wait_for(lambda: has_settled(cluster, size + 1), "the new node is back", 60)
 
 
-def test_two_nodes_join_at_once_and_are_taken_in_one_after_the_other(cluster_of, writers):
-    cluster = cluster_of(3)
+def test_two_nodes_join_at_once_and_are_taken_in_one_after_the_other(cluster, writers):
+    size = len(cluster.nodes)
     rows = writers(cluster, GROUPS[:2])
     cluster.add_node()
     cluster.add_node()
-    wait_for(lambda: has_settled(cluster, 5), "both are in", 90)
-    wait_for(all_written(rows, 10), "rows with five nodes")
+    wait_for(lambda: has_settled(cluster, size + 2), "both are in", 90)
+    wait_for(all_written(rows, 10), "rows with two nodes more")
     for writer in rows:
         writer.stop()
     check_on_every_member(cluster, rows)
 
 
-def test_a_node_with_other_settings_is_told_both_values(cluster_of):
-    cluster = cluster_of(3)
+def test_a_node_with_other_settings_is_told_both_values(cluster):
+    size = len(cluster.nodes)
     other = cluster.add_node(replica_num=2)
     assert 1 == other.process.wait(60)
+    cluster.nodes.remove(other)
     log = (other.folder / "log" / "node.log").read_text()
     assert "replica_num is 2 there and 3 here" in log
-    assert has_settled(cluster, 3)
+    assert has_settled(cluster, size)
 
 
 def test_what_can_not_be_removed_is_said_in_words(cluster_of, run_command):
-    cluster = cluster_of(3)
-    conf = str(cluster.nodes[0].folder / "conf")
-    victim = cluster.nodes[2]
-    refused = run_command("remove", address(victim), "--meta", address(cluster.nodes[0]))
+    (node,) = cluster_of(1).nodes
+    refused = run_command("remove", address(node), "--meta", address(node))
     assert (1, True) == (refused.returncode, "no more nodes than it keeps replicas" in refused.stdout)
-    script = [str(PROJECT / "sbin" / "remove-node.sh"), "-c", conf, victim.ip, str(victim.meta_port)]
-    refused = subprocess.run(script, env={"IOTDB_PYTHON": sys.executable}, capture_output=True, text=True, check=False)
+    refused = script("remove-node.sh", node, node.ip, str(node.meta_port))
     assert (1, True) == (refused.returncode, "no more nodes than it keeps replicas" in refused.stdout), refused
-    cluster.add_node()
-    wait_for(lambda: has_settled(cluster, 4), "the new node is in", 60)
-    unknown = run_command("remove", "127.0.0.1:1", "--meta", address(cluster.nodes[0]))
-    assert (1, True) == (unknown.returncode, "no node with this address" in unknown.stdout)
-    assert 4 == len(running(cluster))
 
 
-def test_the_script_adds_a_node_in_the_background(cluster_of, tmp_path):
-    cluster = cluster_of(3)
-    pattern = cluster.nodes[0]
-    values = yaml.safe_load((pattern.folder / "conf" / "iotdb-cluster.yaml").read_text())
+def script(name, node, *arguments):
+    """Run a script with a node's configuration, in an environment as poor as that of a service."""
+    return subprocess.run(
+        [str(PROJECT / "sbin" / name), "-c", str(node.folder / "conf"), *arguments],
+        env={"IOTDB_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+
+def test_the_scripts_add_a_node_in_the_background_and_remove_it(cluster):
+    size = len(cluster.nodes)
     node = cluster.prepare_node()
-    script = [str(PROJECT / "sbin" / "add-node.sh"), "-c", str(node.folder / "conf"), "-d"]
-    environment = {"IOTDB_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
     try:
-        done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = script("add-node.sh", node, "-d")
         assert 0 == done.returncode, done.stderr
-        assert values["replica_num"] == 3
         wait_for(lambda: report_of(node) and len(report_of(node).groups) == 4, "the new node is in", 60)
+        done = script("remove-node.sh", cluster.nodes[1], node.ip, str(node.meta_port))
+        assert (0, "removed") == (done.returncode, done.stdout.splitlines()[-1]), done
+        wait_for(lambda: not (node.folder / "node.pid").exists(), "the node has stopped itself")
     finally:
-        stop = [str(PROJECT / "sbin" / "stop-node.sh"), "-c", str(node.folder / "conf")]
-        subprocess.run(stop, env=environment, capture_output=True, check=False, timeout=60)
-    assert not Path(node.folder / "node.pid").exists()
+        script("stop-node.sh", node)
+    wait_for(lambda: has_settled(cluster, size), "the others are settled", 60)
