@@ -1,11 +1,11 @@
 """Calls to one service of one node over one connection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from iotdb_cluster.client.channel import Channel
-from iotdb_cluster.errors import MalformedInput, OutcomeUnknown
+from iotdb_cluster.errors import MalformedInput, OutcomeUnknown, RequestError
 from iotdb_cluster.wire.codec import Codec
 from iotdb_cluster.wire.header import Protocol
 
@@ -18,6 +18,33 @@ def shared_codec() -> Codec:
     return Codec()
 
 
+class Ahead:
+    """A call whose answer is taken later: by `result`, or when the connection is needed for another call."""
+
+    __slots__ = ("_error", "_receive", "_result")
+
+    def __init__(self, receive: Callable[[], Any]) -> None:
+        self._receive: Callable[[], Any] | None = receive
+        self._result: Any = None
+        self._error: RequestError | None = None
+
+    def settle(self) -> None:
+        """Take the answer in, or the error; a second time does nothing."""
+        receive, self._receive = self._receive, None
+        if receive is not None:
+            try:
+                self._result = receive()
+            except RequestError as error:
+                self._error = error
+
+    def result(self) -> Any:
+        """The answer; raises what a `call` would have raised."""
+        self.settle()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
 class ThriftClient:
     """A connection that carries one call at a time, each with a sequence number that its answer must repeat.
 
@@ -26,7 +53,7 @@ class ThriftClient:
     the other side answered.
     """
 
-    __slots__ = ("_channel", "_codec", "_seqid", "_service", "protocol")
+    __slots__ = ("_ahead", "_channel", "_codec", "_seqid", "_service", "protocol")
 
     def __init__(
         self,
@@ -41,6 +68,7 @@ class ThriftClient:
         self._channel = Channel(address, connect_timeout_ms, frame_max_bytes=self._codec.limits.frame_bytes)
         self._service = service
         self._seqid = 0
+        self._ahead: Ahead | None = None
         self.protocol = protocol
 
     @property
@@ -55,7 +83,18 @@ class ThriftClient:
 
     def call(self, method: str, args: Sequence[Any], timeout_ms: int) -> Any:
         """Send a call and wait for its result, `timeout_ms` each at most."""
+        if self._ahead is not None:
+            self._ahead.settle()
+            self._ahead = None
         return self.receive(method, self.send(method, args, timeout_ms), timeout_ms)
+
+    def call_ahead(self, method: str, args: Sequence[Any], timeout_ms: int) -> Ahead:
+        """Send a call whose answer is wanted later, so that the other side works meanwhile."""
+        if self._ahead is not None:
+            self._ahead.settle()
+        seqid = self.send(method, args, timeout_ms)
+        self._ahead = Ahead(lambda: self.receive(method, seqid, timeout_ms))
+        return self._ahead
 
     def send(self, method: str, args: Sequence[Any], timeout_ms: int) -> int:
         """Send a call; returns the number by which its answer is known. Raises `Unreachable`."""

@@ -70,19 +70,21 @@ class Failover(Generic[C]):
         """The connection that is open now."""
         return self._connection
 
-    def run(self, attempt: Callable[[C, int], T], *, repeatable: bool) -> T:
+    def run(self, attempt: Callable[[C, int], T], *, repeatable: bool, patient: bool = False) -> T:
         """Make `attempt(connection, timeout_ms)` until it succeeds, its error is final, or the time is over.
 
         An attempt that certainly took no effect is repeated at the next node, after all nodes with a growing pause. One
         of which that is not known is repeated only when the call is `repeatable`: doing it twice must be as good as
-        doing it once, also when somebody else's call came between.
+        doing it once, also when somebody else's call came between. A `patient` one gives a node all the time there is.
         """
         ends_at_s = self._now_s() + self._timeout_ms / 1000
         failures = 0
         while True:
             left_ms = int((ends_at_s - self._now_s()) * 1000)
             try:
-                return self._attempt(attempt, left_ms, repeatable=repeatable)
+                return self._attempt(
+                    attempt, left_ms if patient or not repeatable else min(left_ms, ATTEMPT_TIMEOUT_MS)
+                )
             except RequestError as error:
                 may_repeat = repeatable if isinstance(error, OutcomeUnknown) else had_no_effect(error)
                 failures += 1
@@ -98,12 +100,11 @@ class Failover(Generic[C]):
         if connection is not None:
             connection.close()
 
-    def _attempt(self, attempt: Callable[[C, int], T], left_ms: int, *, repeatable: bool) -> T:
-        timeout_ms = min(left_ms, ATTEMPT_TIMEOUT_MS) if repeatable else left_ms
+    def _attempt(self, attempt: Callable[[C, int], T], timeout_ms: int) -> T:
         try:
             if self._connection is None:
                 address = self._addresses[self._at % len(self._addresses)]
-                self._connection = self._connect(address, min(left_ms, CONNECT_TIMEOUT_MS))
+                self._connection = self._connect(address, min(timeout_ms, CONNECT_TIMEOUT_MS))
             return attempt(self._connection, timeout_ms)
         except RemoteError as error:
             self._go_on_after(typed(error))

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from iotdb_cluster.client.connection import ThriftClient
 from iotdb_cluster.client.failover import Address, Failover, parse_address
-from iotdb_cluster.client.statuses import check, error_of_status, had_no_effect
+from iotdb_cluster.client.result import Opened, Result
+from iotdb_cluster.client.statuses import check, error_of, error_of_status, had_no_effect
+from iotdb_cluster.client.tables import TABLET_ROWS, tablets_of
 from iotdb_cluster.client.values import DEFAULT_ENCODING, packed_column, packed_times, text_of, type_of
 from iotdb_cluster.errors import (
     ClusterError,
@@ -23,9 +26,13 @@ from iotdb_cluster.errors import (
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
 from iotdb_cluster.wire.idl import STRUCTS
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 SERVICE = "TSIService"
 PROTOCOL_V1 = 0
 CLOSE_TIMEOUT_MS = 1_000
+BATCH_FAILED = -3
 
 _OpenSession = STRUCTS["TSOpenSessionReq"].make
 _CloseSession = STRUCTS["TSCloseSessionReq"].make
@@ -35,6 +42,16 @@ _InsertBatch = STRUCTS["TSBatchInsertionReq"].make
 _InsertRows = STRUCTS["TSInsertInBatchReq"].make
 _DeleteData = STRUCTS["TSDeleteDataReq"].make
 _SetTimeZone = STRUCTS["TSSetTimeZoneReq"].make
+_Execute = STRUCTS["TSExecuteStatementReq"].make
+_ExecuteBatch = STRUCTS["TSExecuteBatchStatementReq"].make
+_FetchMetadata = STRUCTS["TSFetchMetadataReq"].make
+
+FETCH_ROWS = 10_000
+STATEMENT_ID = 0
+"""A session here has no statements of its own: its queries are known by their ids."""
+
+READING = frozenset({"SELECT", "SHOW", "COUNT", "LIST", "EXPLAIN"})
+"""Statements that begin so change nothing, and may be sent as often as one likes."""
 
 T = TypeVar("T")
 
@@ -88,6 +105,7 @@ class Session:
         self._password = password
         self._time_zone = time_zone
         self._repeatable = repeatable
+        self._timeout_ms = timeout_ms
         self._failover = Failover(addresses, self._login, timeout_ms)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -188,6 +206,21 @@ class Session:
         if errors:
             raise RowsRefused(dict(sorted(errors.items())), len(rows))
 
+    def insert_table(
+        self, device: str, table: "pa.Table | DataFrame", *, time: str | None = None, rows_max: int = TABLET_ROWS
+    ) -> int:
+        """Write an Arrow table or a pandas DataFrame of any length; returns how many points that were.
+
+        The times are the column `time`, or else one called `Time` or `time`, or else a DataFrame's index: timestamps
+        (without a zone they count as UTC) or milliseconds. Every other column is a measurement; nulls, and NaN in a
+        DataFrame, are gaps. Goes out as several tablets: when one fails, those before it stay written.
+        """
+        points = 0
+        for measurements, data_types, times, columns in tablets_of(table, time, rows_max):
+            self.insert_tablet(device, measurements, data_types, times, columns)
+            points += len(times) * len(columns)
+        return points
+
     def insert_tablet(
         self,
         device: str,
@@ -236,6 +269,58 @@ class Session:
 
         self._call("deleteData", request)
 
+    # -- SQL -----------------------------------------------------------------------------------------------------------
+
+    def query(self, sql: str, *, fetch_size: int = FETCH_ROWS) -> Result:
+        """Ask a query; its rows come in pages of `fetch_size`. Raises `StatusError`, 401 with the place."""
+        return Result(sql, fetch_size, lambda: self._opened("executeQueryStatement", sql, fetch_size, repeatable=True))
+
+    def execute(self, sql: str, *, fetch_size: int = FETCH_ROWS) -> Result | None:
+        """Carry out any statement; a query gives its result, everything else None.
+
+        A statement that changes something is never sent again once it may have taken effect, whatever `repeatable`
+        says: `INSERT ... VALUES(now(), ...)` would be another row.
+        """
+        words = sql.split(None, 1)
+        if words and words[0].upper() in READING:
+            return self.query(sql, fetch_size=fetch_size)
+        opened = self._opened("executeStatement", sql, fetch_size, repeatable=False)
+        if opened.answer.columns is None:
+            return None
+        answers = [opened]
+
+        def ask() -> Opened:
+            if answers:
+                return answers.pop()
+            return self._opened("executeStatement", sql, fetch_size, repeatable=False)
+
+        return Result(sql, fetch_size, ask)
+
+    def execute_batch(self, statements: Sequence[str]) -> None:
+        """Carry out statements in order, all of them whatever fails; raises `RowsRefused` when some of them did."""
+
+        def attempt(login: _Login, timeout_ms: int) -> Any:
+            request = _ExecuteBatch(sessionId=login.session_id, statements=list(statements))
+            answer = login.client.call("executeBatchStatement", (request,), timeout_ms)
+            if answer.result is None:
+                check(answer.status)
+            return answer
+
+        if not statements:
+            return
+        answer = self._failover.run(attempt, repeatable=False)
+        error = error_of_status(answer.status)
+        if error is not None:
+            raise RowsRefused(_batch_errors(answer.result, error), len(statements))
+
+    def paths(self, pattern: str = "root") -> list[str]:
+        """The full paths of the series that a prefix or pattern matches."""
+
+        def request(session_id: int) -> tuple[Any]:
+            return (_FetchMetadata(sessionId=session_id, type="ALL_COLUMNS", columnPath=pattern),)
+
+        return list(self._call("fetchMetadata", request, status=lambda answer: answer.status).columnsList or ())
+
     # -- the session ---------------------------------------------------------------------------------------------------
 
     def get_time_zone(self) -> str:
@@ -275,6 +360,19 @@ class Session:
 
         return self._failover.run(attempt, repeatable=self._repeatable)
 
+    def _opened(self, method: str, sql: str, fetch_size: int, *, repeatable: bool) -> Opened:
+        """The answer to a statement, with what it takes to ask for more."""
+
+        def attempt(login: _Login, timeout_ms: int) -> Opened:
+            request = _Execute(
+                sessionId=login.session_id, statement=sql, statementId=STATEMENT_ID, fetchSize=max(1, fetch_size)
+            )
+            answer = login.client.call(method, (request,), timeout_ms)
+            check(answer.status)
+            return Opened(login.client, login.session_id, answer, self._timeout_ms)
+
+        return self._failover.run(attempt, repeatable=repeatable, patient=True)
+
     def _may_repeat(self, error: RequestError) -> bool:
         return had_no_effect(error) or (self._repeatable and isinstance(error, OutcomeUnknown))
 
@@ -299,6 +397,20 @@ def _harmless(call: Callable[[], T]) -> T:
         return call()
     except OutcomeUnknown as error:
         raise Unreachable(error.message) from error
+
+
+def _batch_errors(results: Sequence[int], error: RequestError) -> dict[int, RequestError]:
+    """The failed statements by position, each with its line of the message: the code, and what this server adds."""
+    failed = [number for number, result in enumerate(results) if result == BATCH_FAILED]
+    lines = error.message.splitlines()
+    if len(lines) != len(failed):
+        return dict.fromkeys(failed, error)
+    errors: dict[int, RequestError] = {}
+    for number, line in zip(failed, lines, strict=True):
+        code, _, what = line.partition(":")
+        found = error_of(int(code), what.strip()) if code.strip().isdigit() else None
+        errors[number] = found or error
+    return errors
 
 
 def _row(measurements: Sequence[str], values: Sequence[object]) -> tuple[list[str], list[str]]:
