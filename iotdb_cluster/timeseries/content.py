@@ -9,10 +9,17 @@ from typing import assert_never
 import numpy as np
 
 from iotdb_cluster.errors import MalformedInput, MetadataRefused, PathNotFound, ValueRefused
-from iotdb_cluster.timeseries.deletions import EVERY_TIME, Deletion, DeletionList, deleted_until
+from iotdb_cluster.timeseries.deletions import (
+    EVERY_TIME,
+    NOTHING_DELETED,
+    Deletion,
+    DeletionList,
+    deleted_until,
+)
 from iotdb_cluster.timeseries.frames import Points
 from iotdb_cluster.timeseries.manifest import Manifest, SealedFile
 from iotdb_cluster.timeseries.memtable import DeviceMemory, RowShape, SeriesMemory
+from iotdb_cluster.timeseries.move_content import Arrangement
 from iotdb_cluster.timeseries.parquet_schema import FileIndex
 from iotdb_cluster.timeseries.schema_tree import Device, SchemaTree, Series
 from iotdb_cluster.timeseries.values import CONVERTERS, PACKED_TIME, refused, unpacked_column
@@ -44,6 +51,8 @@ class StorageGroup:
     frozen: dict[str, DeviceMemory] = field(default_factory=dict)
     frozen_clean: int = 0
     active: dict[str, DeviceMemory] = field(default_factory=dict)
+    expired: int = NOTHING_DELETED
+    """Points up to this time are gone for good, and none is taken any more."""
 
     def has_older(self, until: int) -> bool:
         """True when something older than the active table may have points at or below `until`."""
@@ -105,7 +114,8 @@ class Content:
         groups: dict[str, StorageGroup] = {}
         for entry in manifest.storage_groups:
             schema.add_storage_group(entry.path)
-            groups[entry.path] = StorageGroup(entry.path, tuple(indexed[file.folder_path] for file in entry.files))
+            files = tuple(indexed[file.folder_path] for file in entry.files)
+            groups[entry.path] = StorageGroup(entry.path, files, expired=entry.expired)
             for series in entry.series:
                 schema.add_series(series.schema, entry.path, series.created)
         schema.next_created = manifest.next_created
@@ -139,11 +149,32 @@ class Content:
             case DeleteStorageGroupPlan():
                 if plan.path not in self.groups:
                     raise MetadataRefused(f"{plan.path} is not a storage group")
-                with self.lock:
-                    self.schema.remove_storage_group(plan.path)
-                    del self.groups[plan.path]
+                self.drop(plan.path)
             case _:
                 assert_never(plan)
+
+    def install(self, arrangement: Arrangement, indexed: Mapping[str, Indexed]) -> None:
+        """Put storage groups beside those that are here already; `indexed` has their files by their paths."""
+        series = sorted(
+            ((one.created, one.schema, group.path) for group in arrangement.storage_groups for one in group.series),
+            key=lambda entry: entry[0],
+        )
+        with self.lock:
+            for group in arrangement.storage_groups:
+                files = tuple(indexed[file.folder_path] for file in group.files)
+                self.schema.add_storage_group(group.path)
+                self.groups[group.path] = StorageGroup(group.path, files, expired=group.expired)
+            for created, schema, path in series:
+                self.schema.add_series(schema, path, created)
+            for deletion in arrangement.deletions:
+                self.deletions.add(deletion)
+                self.next_deletion = deletion.number + 1
+
+    def drop(self, path: str) -> None:
+        """Forget a storage group with its series and points."""
+        with self.lock:
+            self.schema.remove_storage_group(path)
+            del self.groups[path]
 
     def view(self, path: str) -> SeriesView | None:
         """The series as it is now, or None when there is no such series. Any thread; the files of a view are pinned.

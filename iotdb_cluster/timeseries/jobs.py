@@ -85,6 +85,7 @@ class GroupToSeal:
     devices: Mapping[str, DeviceSeries]
     files: tuple[SealedFile, ...]
     memory: dict[str, DeviceMemory]
+    expired: int
 
 
 @dataclass(slots=True)
@@ -123,7 +124,7 @@ class SealJob(Job):
             written = sealing.written[group.path] = list(self._write(group))
             series = tuple(one for path in sorted(group.devices) for one in group.devices[path].values())
             files = (*group.files, *(file for file, _ in written))
-            contents.append(StorageGroupContent(group.path, series, files))
+            contents.append(StorageGroupContent(group.path, series, files, group.expired))
         manifest = replace(
             sealing.base,
             storage_groups=tuple(contents),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iotdb_cluster.errors import Corruption, MalformedInput, RequestError
-from iotdb_cluster.timeseries.deletions import Deletion
+from iotdb_cluster.timeseries.deletions import NOTHING_DELETED, Deletion
 from iotdb_cluster.timeseries.schema_tree import Series
 from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.identity import BEFORE_FIRST, EntryId
@@ -60,11 +60,15 @@ class SealedFile:
 
 @dataclass(frozen=True, slots=True)
 class StorageGroupContent:
-    """One storage group: series sorted by path, files sorted by version and name."""
+    """One storage group: series sorted by path, files sorted by version and name.
+
+    `expired`: points up to this time are gone for good, and none is taken any more.
+    """
 
     path: str
     series: tuple[Series, ...] = ()
     files: tuple[SealedFile, ...] = ()
+    expired: int = NOTHING_DELETED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Manifest:
     """Everything of a data group up to the log entry `covered`; storage groups sorted, deletions by number.
 
     `context` are the owner's bytes (membership, slot states) at the same entry. The `next_` numbers were never used.
+    `ended_moves`: what was pulled for these and is not named here is not wanted any more.
     """
 
     covered: EntryId = BEFORE_FIRST
@@ -82,6 +87,7 @@ class Manifest:
     next_version: int = 1
     next_deletion: int = 1
     next_created: int = 1
+    ended_moves: tuple[int, ...] = ()
 
     @property
     def files(self) -> tuple[SealedFile, ...]:
@@ -126,6 +132,7 @@ class Manifest:
             "context": base64.b64encode(self.context).decode("ascii"),
             "next": [self.next_file, self.next_version, self.next_deletion, self.next_created],
             "deletions": [[d.number, d.path, d.until] for d in self.deletions],
+            "ended_moves": list(self.ended_moves),
         }
         yield json.dumps(fixed)[:-1] + ', "storage_groups": ['
         for number, group in enumerate(self.storage_groups):
@@ -169,7 +176,10 @@ def _group_json(group: StorageGroupContent) -> dict[str, Any]:
         [f.name, f.version, f.clean, f.rows, f.min_time, f.max_time, f.size, f.md5.hex(), list(f.block_checks)]
         for f in group.files
     ]
-    return {"path": group.path, "devices": devices, "files": files}
+    found: dict[str, Any] = {"path": group.path, "devices": devices, "files": files}
+    if group.expired != NOTHING_DELETED:
+        found["expired"] = group.expired
+    return found
 
 
 def _manifest(found: dict[str, Any]) -> Manifest:
@@ -187,6 +197,7 @@ def _manifest(found: dict[str, Any]) -> Manifest:
         next_version=numbers[1],
         next_deletion=numbers[2],
         next_created=numbers[3],
+        ended_moves=tuple(_number(move) for move in found.get("ended_moves", ())),
     )
 
 
@@ -196,7 +207,8 @@ def _group(found: dict[str, Any]) -> StorageGroupContent:
     if not all(is_prefix(path, device) for device in found["devices"]):
         raise ValueError(f"a device that does not lie in {path}")
     series = tuple(_series(device, entry) for device, entries in found["devices"].items() for entry in entries)
-    return StorageGroupContent(path, series, tuple(_file(path, entry) for entry in found["files"]))
+    files = tuple(_file(path, entry) for entry in found["files"])
+    return StorageGroupContent(path, series, files, _number(found.get("expired", NOTHING_DELETED)))
 
 
 def _series(device: str, entry: list[Any]) -> Series:

@@ -1,6 +1,6 @@
 """A store as a value that travels: what it holds at `covered`, and which files have to travel with it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from iotdb_cluster.errors import Corruption, MalformedInput
@@ -84,12 +84,8 @@ def decode_snapshot(data: bytes) -> Manifest:
     return Manifest.decode(data)
 
 
-def snapshot_of(
-    manifest: Manifest, storage_groups: Iterable[str] | None, folder: str, indexed: Mapping[str, Indexed]
-) -> StoreSnapshot:
+def snapshot_of(manifest: Manifest, folder: str, indexed: Mapping[str, Indexed]) -> StoreSnapshot:
     """The snapshot of a durable manifest; `indexed` has every file of it by its path in the folder."""
-    if storage_groups is not None:
-        manifest = restricted(manifest, set(storage_groups))
     files: list[SnapshotFile] = []
     for file in manifest.files:
         ranges = indexed[file.folder_path][1].time_ranges()
@@ -124,6 +120,7 @@ class Installing:
     received: Manifest
     staged: Mapping[str, str]
     next_file: int
+    ended_moves: tuple[int, ...]
     indexed: dict[str, Indexed] | None = None
     manifest: Manifest | None = None
 
@@ -159,7 +156,9 @@ class InstallJob(Job):
                 files.append(here)
                 indexed[here.folder_path] = (here, _index(disk, folder, here))
             groups.append(replace(group, files=tuple(files)))
-        manifest = replace(task.received, storage_groups=tuple(groups), next_file=next_file)
+        manifest = replace(
+            task.received, storage_groups=tuple(groups), next_file=next_file, ended_moves=task.ended_moves
+        )
         save_manifest(disk, folder, manifest)
         task.indexed, task.manifest = indexed, manifest
 

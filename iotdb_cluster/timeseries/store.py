@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from iotdb_cluster.errors import Busy, StorageGroupUnknown
+from iotdb_cluster.errors import Busy, MalformedInput, StorageGroupUnknown
 from iotdb_cluster.timeseries.compaction import Compacting, CompactionJob, choose, replaced
 from iotdb_cluster.timeseries.content import Content, Indexed, StorageGroup
 from iotdb_cluster.timeseries.content_hash import content_hash
@@ -15,15 +15,18 @@ from iotdb_cluster.timeseries.deletions import DeletionList
 from iotdb_cluster.timeseries.filters import check_filter
 from iotdb_cluster.timeseries.jobs import GroupToSeal, Job, Sealing, SealJob, Workplace
 from iotdb_cluster.timeseries.manifest import MANIFEST_FILE, Manifest, load_manifest
+from iotdb_cluster.timeseries.move_content import MoveContent, move_content_of, move_of
+from iotdb_cluster.timeseries.move_staging import MOVES_FOLDER, MoveStaging, recorded_moves
+from iotdb_cluster.timeseries.moving import MoveOffer, MovesHere
 from iotdb_cluster.timeseries.sealed_reader import ColumnCache, load_index, verify_file
 from iotdb_cluster.timeseries.series_reader import FileAccess, SeriesReader, last_in, open_reader, value_in
 from iotdb_cluster.timeseries.settings import StoreSettings
-from iotdb_cluster.timeseries.snapshots import Installing, InstallJob, StoreSnapshot, snapshot_of
+from iotdb_cluster.timeseries.snapshots import Installing, InstallJob, StoreSnapshot, restricted, snapshot_of
 from iotdb_cluster.timeseries.values import Value
 from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import EntryId
-from iotdb_cluster.types.paths import Pattern, nodes_of
+from iotdb_cluster.types.paths import Pattern, is_prefix, nodes_of
 from iotdb_cluster.types.plans import Plan
 from iotdb_cluster.types.schema import DataType, TimeseriesSchema
 
@@ -56,6 +59,7 @@ class GroupStore:
         self._job: Job | None = None
         self._close_asked = False
         self._unneeded: set[str] = set()
+        self._moves = MovesHere(disk, folder, verify=settings.verify_files_at_open)
         self._forgotten: deque[list[str]] = deque()
         """Files of readers that ended without being closed."""
 
@@ -144,6 +148,7 @@ class GroupStore:
                 devices={name: device.everything() for name, device in content.schema.storage_groups[path].items()},
                 files=tuple(file for file, _ in content.groups[path].files),
                 memory=content.groups[path].frozen,
+                expired=content.groups[path].expired,
             )
             for path in sorted(content.groups)
         )
@@ -156,6 +161,7 @@ class GroupStore:
                 next_version=base.next_version + 1,
                 next_deletion=content.next_deletion,
                 next_created=content.schema.next_created,
+                ended_moves=self._moves.ended,
             ),
             groups=groups,
             version=base.next_version,
@@ -187,7 +193,12 @@ class GroupStore:
         """
         self._check_idle()
         content = self._content
-        groups = {path: tuple(file for file, _ in group.files) for path, group in content.groups.items()}
+        # Files that were moved here and that no manifest names yet are not in `base`.
+        groups = {
+            path: tuple(file for file, _ in group.files)
+            for path, group in content.groups.items()
+            if not any(self._moves.is_unnamed(file.folder_path) for file, _ in group.files)
+        }
         choice = choose(groups, self._manifest.deletions, self._place.settings)
         if choice is None:
             return None
@@ -223,12 +234,16 @@ class GroupStore:
 
     def _adopt(self, manifest: Manifest, added: Mapping[str, Indexed]) -> None:
         """Take a durable manifest for the present one; files that only the one before named are removed."""
-        before = self._indexed
+        before = {**self._indexed, **self._moves.named_by(manifest)}
         known = {**before, **added}
-        self._indexed = {file.folder_path: known[file.folder_path] for file in manifest.files}
-        self._manifest = manifest
+        with self._content.lock:
+            self._indexed = {file.folder_path: known[file.folder_path] for file in manifest.files}
+            self._manifest = manifest
         self._unneeded |= before.keys() - self._indexed.keys()
         self._remove_unneeded()
+        remove = self._moves.remover(manifest, frozenset(self._indexed.keys() | self._unneeded))
+        if remove is not None:
+            self._submit(remove)
 
     def _remove_unneeded(self) -> None:
         with self._content.lock:
@@ -339,9 +354,12 @@ class GroupStore:
 
     def snapshot(self, storage_groups: Iterable[str] | None = None) -> StoreSnapshot:
         """The state at `covered`, of all or some storage groups; its files stay on disk until `release`."""
-        found = snapshot_of(self._manifest, storage_groups, self._place.folder, self._indexed)
-        self.hold(found)
-        return found
+        with self._content.lock:
+            manifest, indexed = self._manifest, self._indexed
+            if storage_groups is not None:
+                manifest = restricted(manifest, set(storage_groups))
+            self._content.pins.update(file.folder_path for file in manifest.files)
+        return snapshot_of(manifest, self._place.folder, indexed)
 
     def hold(self, snapshot: StoreSnapshot) -> None:
         """Keep the files of a snapshot once more; each time needs a `release` of its own."""
@@ -371,7 +389,8 @@ class GroupStore:
         snapshot says raises `MalformedInput` from `run` and `finish` and leaves the store as it was.
         """
         self._check_idle()
-        task = Installing(received, dict(staged), max(self._manifest.next_file, received.next_file))
+        next_file = max(self._manifest.next_file, received.next_file)
+        task = Installing(received, dict(staged), next_file, self._moves.ended)
         job = InstallJob(self._place, task, lambda: self._finish_install(task), self._end_job)
         self._job = job
         return job
@@ -390,6 +409,80 @@ class GroupStore:
         self._close_asked = False
         self._applied = task.manifest.covered
         self._adopt(task.manifest, task.indexed)
+
+    # -- moves
+
+    def offer_move(self, storage_groups: Iterable[str], *, hashed: bool = False) -> MoveOffer:
+        """The storage groups as they were at `covered`, and their files, kept until `release(offer.snapshot)`.
+
+        Before the fence it may be out of date by the time it arrives. Behind it, and once `covered` has reached it, it
+        is the whole truth; files that did not change keep their MD5, and whoever has them does not pull them again.
+        With `hashed` every point is read for the content hash, which means something only behind the fence.
+        """
+        snapshot = self.snapshot(storage_groups)
+        content = move_content_of(snapshot.manifest, snapshot.storage_groups)
+        if hashed:
+            content = replace(content, content_hash=self.content_hash(content.paths))
+        return MoveOffer(content, snapshot)
+
+    def staging(self, move: int) -> MoveStaging:
+        """Where the files of a move are pulled to; what is there already, also from earlier starts."""
+        return self._moves.staging(move)
+
+    def staged_moves(self) -> list[int]:
+        """The moves of which files are kept here, those from earlier starts included."""
+        return self._moves.staged()
+
+    def prepare_move(self, move: int, content: MoveContent) -> None:
+        """Look at the files of a move, all complete, so that its install takes a moment. For any thread.
+
+        Raises `MalformedInput` for a content that reaches beyond its storage groups, or differs from its hash, and
+        `Corruption` for a file that is no sealed file or was damaged since it came.
+        """
+        self._moves.prepare(move, content)
+        if content.content_hash and self.staged_hash(move, content) != content.content_hash:
+            raise MalformedInput(f"move {move}: what was pulled is not what the source held, though every file is")
+
+    def staged_hash(self, move: int, content: MoveContent) -> str:
+        """The `content_hash` of a move's files where they lie, before they are installed. Reads everything."""
+        scratch = GroupStore(self._place.disk, self._place.folder, self._place.settings, self._submit, Manifest())
+        scratch._content.install(*self._moves.arranged(move, content, scratch._content))
+        return scratch.content_hash()
+
+    def install_move(self, entry_id: EntryId, move: int, content: MoveContent) -> None:
+        """Make a move's storage groups part of this store, since its install entry says so.
+
+        One that is here already stays as it is. The files count as covered up to this entry: they are in no manifest
+        before one covers it, and a replay finds them again. Raises `Corruption` when one of them is not here.
+        """
+        self._applied = entry_id
+        new = tuple(group for group in content.storage_groups if group.path not in self._content.groups)
+        paths = {group.path for group in new}
+        deletions = tuple(d for d in content.deletions if any(is_prefix(path, d.path) for path in paths))
+        content = replace(content, storage_groups=new, deletions=deletions)
+        arrangement, files = self._moves.arranged(move, content, self._content)
+        self._content.install(arrangement, files)
+        self._moves.installed(move, files, entry_id.index)
+
+    def release_storage_groups(self, entry_id: EntryId, storage_groups: Iterable[str]) -> None:
+        """Delete storage groups that were moved away, or whose install was in vain; those not here are ignored.
+
+        Readers that are open go on. The files go behind the next seal, which is asked for.
+        """
+        self._applied = entry_id
+        for path in storage_groups:
+            if path in self._content.groups:
+                self._content.drop(path)
+                self._close_asked = True
+
+    def end_move(self, entry_id: EntryId, move: int) -> None:
+        """Let go of what was pulled for a move and is not part of the store: it is over, whatever became of it.
+
+        The files go behind the next seal, which is asked for: before it, a replay may need them.
+        """
+        self._applied = max(self._applied, entry_id)
+        self._moves.end(move)
+        self._close_asked = True
 
     def drop(self) -> None:
         """Remove the folder with everything in it; the store must not be used any more."""
@@ -414,17 +507,23 @@ class GroupStore:
 
 
 def remove_leftovers(disk: Disk, folder: str, manifest: Manifest) -> None:
-    """Remove what a crash left behind: files and folders of storage groups that no manifest names."""
+    """Remove what a crash left behind: files and folders that neither the manifest nor a move that goes on names."""
     named = {file.folder_path for file in manifest.files}
     kept_folders = {group.path for group in manifest.storage_groups}
+    moves = set(recorded_moves(disk, folder)) - set(manifest.ended_moves)
     for name in disk.list_folder(folder):
-        if name in (MANIFEST_FILE, STAGED_FOLDER):
+        if name in (MANIFEST_FILE, STAGED_FOLDER, MOVES_FOLDER):
             continue
         if nodes_of(name)[0] != "root":
             disk.remove(f"{folder}/{name}")
-        elif name not in kept_folders:
+            continue
+        inside = disk.list_folder(f"{folder}/{name}")
+        kept = [file for file in inside if f"{name}/{file}" in named or move_of(file) in moves]
+        if not kept and name not in kept_folders:
             disk.remove_folder(f"{folder}/{name}")
-        else:
-            for file in disk.list_folder(f"{folder}/{name}"):
-                if f"{name}/{file}" not in named:
-                    disk.remove(f"{folder}/{name}/{file}")
+            continue
+        for file in sorted(set(inside) - set(kept)):
+            disk.remove(f"{folder}/{name}/{file}")
+    for name in disk.list_folder(f"{folder}/{MOVES_FOLDER}"):
+        if not name.isdigit() or int(name) not in moves:
+            disk.remove(f"{folder}/{MOVES_FOLDER}/{name}")
