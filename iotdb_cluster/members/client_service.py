@@ -8,8 +8,16 @@ from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.deletes import delete_points
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.passwords import fits
+from iotdb_cluster.members.query.permissions import (
+    CREATE_TIMESERIES,
+    DELETE_TIMESERIES,
+    INSERT_TIMESERIES,
+    SET_STORAGE_GROUP,
+    Permissions,
+)
 from iotdb_cluster.members.row_inserts import insert_rows, row_plan
-from iotdb_cluster.members.sessions import NotLoggedIn, Sessions
+from iotdb_cluster.members.sessions import NotLoggedIn, Session, Sessions, WrongLogin
 from iotdb_cluster.members.sql_service import SqlService
 from iotdb_cluster.members.status import status, status_of, status_of_error
 from iotdb_cluster.members.tablets import tablet_of
@@ -49,6 +57,7 @@ class ClientService:
             password=settings.password,
             time_zone=normalised(settings.time_zone),
             idle_ms=settings.session_idle_ms,
+            knows=self._knows,
         )
         self._sql = SqlService(node, self._sessions)
 
@@ -77,10 +86,10 @@ class ClientService:
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
-    def open_session(self, request: Any, connection: Connection) -> Any:
+    async def open_session(self, request: Any, connection: Connection) -> Any:
         """Log in; refused with 600 and session id -1."""
         try:
-            session = self._sessions.open(connection, request.username, request.password)
+            session = await self._opened(request, connection)
         except RequestError as refusal:
             return structs.TSOpenSessionResp(
                 status=status_of_error(refusal), serverProtocolVersion=PROTOCOL_V1, sessionId=NO_SESSION_ID
@@ -89,6 +98,23 @@ class ClientService:
         return structs.TSOpenSessionResp(
             status=status(message="Login successfully"), serverProtocolVersion=PROTOCOL_V1, sessionId=session.id
         )
+
+    async def _opened(self, request: Any, connection: Connection) -> Session:
+        try:
+            return self._sessions.open(connection, request.username, request.password)
+        except WrongLogin:
+            # The user may have been made, or given this password, since this node heard of the meta log.
+            meta, before = self._node.meta, self._node.state.accounts
+            if meta is None or not request.username or request.username == self._node.context.settings.username:
+                raise
+            await meta.catch_up(self._deadline())
+            if self._node.state.accounts is before:
+                raise
+        return self._sessions.open(connection, request.username, request.password)
+
+    def _knows(self, username: str, password: str) -> bool:
+        user = self._node.state.accounts.user(username)
+        return user is not None and fits(password, user.secret)
 
     def close_session(self, request: Any, connection: Connection) -> Any:
         """Log out; 601 also when it was closed before."""
@@ -141,7 +167,7 @@ class ClientService:
             paths.check_storage_group(path)
             await self._node.router.set_storage_group(path, self._deadline())
 
-        return await self._answered(session_id, work)
+        return await self._answered(session_id, work, SET_STORAGE_GROUP, [path])
 
     async def create_timeseries(self, request: Any, connection: Connection) -> Any:
         """Make a series; a missing storage group is made at level 2 where that is on."""
@@ -157,7 +183,7 @@ class ClientService:
             )
             await self._execute(PlanKind.CREATE_TIMESERIES, request.path, encode_plan(plan))
 
-        return await self._answered(request.sessionId, work)
+        return await self._answered(request.sessionId, work, CREATE_TIMESERIES, [request.path])
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -168,7 +194,7 @@ class ClientService:
             plan = row_plan(request.deviceId, request.timestamp, request.measurements, request.values)
             await self._execute(PlanKind.INSERT, request.deviceId, encode_plan(plan))
 
-        return await self._answered(request.sessionId, work)
+        return await self._answered(request.sessionId, work, INSERT_TIMESERIES, [request.deviceId])
 
     async def insert_batch(self, request: Any, connection: Connection) -> Any:
         """Many rows of one device by column: routed and replicated as one entry, whole or not at all."""
@@ -182,7 +208,7 @@ class ClientService:
             if rows:
                 await self._execute(PlanKind.BATCHINSERT, request.deviceId, encode_plan(plan))
 
-        answered = await self._answered(request.sessionId, work)
+        answered = await self._answered(request.sessionId, work, INSERT_TIMESERIES, [request.deviceId])
         done = answered.statusType.code == StatusCode.SUCCESS_STATUS
         result = [int(StatusCode.SUCCESS_STATUS)] * rows if done else None
         return structs.TSExecuteBatchStatementResp(status=answered, result=result)
@@ -190,10 +216,10 @@ class ClientService:
     async def insert_row_in_batch(self, request: Any, connection: Connection) -> Any:
         """Rows of any devices, all tried; a status for each. Rows of one data group go together, in their order."""
         try:
-            self._sessions.find(request.sessionId)
+            session = self._sessions.find(request.sessionId)
         except NotLoggedIn as refusal:
             return structs.TSExecuteInsertRowInBatchResp(sessionId=0, statusList=[status_of_error(refusal)])
-        outcomes = await self._insert_rows(request)
+        outcomes = await self._insert_rows(request, Permissions(self._node, session))
         statuses = [status_of(outcome) for outcome in outcomes]
         return structs.TSExecuteInsertRowInBatchResp(sessionId=0, statusList=statuses)
 
@@ -203,7 +229,7 @@ class ClientService:
         async def work() -> None:
             await delete_points(self._node.router, request.paths, request.timestamp, self._deadline())
 
-        return await self._answered(request.sessionId, work)
+        return await self._answered(request.sessionId, work, DELETE_TIMESERIES, request.paths)
 
     # -- calls that store nothing ------------------------------------------------------------------------------------
 
@@ -221,10 +247,10 @@ class ClientService:
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
-    async def _answered(self, session_id: int, work: Callable[[], Any]) -> Any:
-        """Do `work` for an open session; its error is the status."""
+    async def _answered(self, session_id: int, work: Callable[[], Any], privilege: str, at_paths: Sequence[str]) -> Any:
+        """Do `work` for an open session whose user has a privilege at these paths; its error is the status."""
         try:
-            self._sessions.find(session_id)
+            Permissions(self._node, self._sessions.find(session_id)).require(privilege, at_paths)
             await work()
         except RequestError as error:
             return status_of_error(error)
@@ -236,7 +262,7 @@ class ClientService:
     def _deadline(self) -> Deadline:
         return Deadline.after(self._node.context.clock, self._node.context.settings.write_deadline_ms)
 
-    async def _insert_rows(self, request: Any) -> Sequence[Outcome]:
+    async def _insert_rows(self, request: Any, permissions: Permissions) -> Sequence[Outcome]:
         devices, times = request.deviceIds, request.timestamps
         names, values = request.measurementsList, request.valuesList
         if not len(devices) == len(times) == len(names) == len(values):
@@ -248,6 +274,7 @@ class ClientService:
         rows: list[InsertPlan | RequestError] = []
         for row in zip(devices, times, names, values, strict=True):
             try:
+                permissions.require(INSERT_TIMESERIES, [row[0]])
                 rows.append(row_plan(*row))
             except RequestError as refusal:
                 rows.append(refusal)

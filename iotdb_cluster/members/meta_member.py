@@ -193,7 +193,7 @@ class MetaGroupMember(RaftMember):
         return encode_image(MetaImage(self.applied, membership, self.state))
 
 
-_OWN_KINDS = frozenset({EntryKind.ADD_NODE, EntryKind.REMOVE_NODE, EntryKind.GROUP_MEMBERS})
+_OWN_KINDS = frozenset({EntryKind.ADD_NODE, EntryKind.REMOVE_NODE, EntryKind.GROUP_MEMBERS, EntryKind.ACCOUNT})
 
 
 def plan_of(payload: Payload) -> bytes:

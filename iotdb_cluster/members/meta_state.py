@@ -17,6 +17,7 @@ from iotdb_cluster.errors import (
     RequestError,
     Unsupported,
 )
+from iotdb_cluster.members.accounts import AccountChange, Accounts
 from iotdb_cluster.members.meta_codec import CLUSTER_ID_BYTES, Reader, Writer, read_table, write_table
 from iotdb_cluster.members.move_codec import Intent, MetaStep, Progress, read_book, read_meta_step, write_book
 from iotdb_cluster.members.roster_codec import read_removal, read_report, read_roster, write_roster
@@ -34,6 +35,8 @@ T = TypeVar("T")
 SNAPSHOT_VERSION = 3
 READABLE_VERSIONS = (2, 3)
 """Version 2 knows no moves."""
+
+ACCOUNTS_SECTION = "accounts"
 
 Outcome = RequestError | None
 """None for done, or the error that every replica reports alike."""
@@ -88,6 +91,7 @@ class MetaState:
     storage_groups: tuple[str, ...] = ()
     starts: tuple[tuple[NodeId, Start], ...] = ()
     moves: MoveBook = field(default_factory=MoveBook)
+    accounts: Accounts = field(default_factory=Accounts)
     applied: LogIndex = 0
 
     @property
@@ -190,6 +194,8 @@ class MetaState:
                     f"move {self.moves.records[0].move.number} of slots is not over" if self.moves.records else None
                 )
                 return replace(self, roster=self.roster.after_removing(node, is_urgent=is_urgent, moving=moving))
+            case EntryKind.ACCOUNT:
+                return replace(self, accounts=self.accounts.after(AccountChange.decode(entry.body)))
             case EntryKind.GROUP_MEMBERS:
                 return replace(self, roster=self.roster.after_report(*_read_all(entry.body, read_report)))
             case EntryKind.MOVE_STEP:
@@ -298,6 +304,8 @@ class MetaState:
         writer.each(self.storage_groups, writer.text)
         writer.each(self.starts, lambda pair: _write_start(writer, *pair))
         write_book(writer, self.moves)
+        if not self.accounts.is_empty:
+            _write_section(writer, ACCOUNTS_SECTION, self.accounts.encode())
         return writer.bytes()
 
     @classmethod
@@ -316,10 +324,24 @@ class MetaState:
             starts=reader.each(lambda: _read_start(reader), 20),
             moves=read_book(reader) if version >= 3 else MoveBook(),
         )
+        while reader.left:
+            state = state._with_section(reader.text(), reader.raw(reader.i32()))
         reader.end()
         if list(state.storage_groups) != sorted(set(state.storage_groups)):
             raise MalformedInput("storage groups that are not in ascending order")
         return state
+
+    def _with_section(self, name: str, data: bytes) -> "MetaState":
+        if name == ACCOUNTS_SECTION:
+            return replace(self, accounts=Accounts.decode(data))
+        raise MalformedInput(f"a meta snapshot with a section {name[:40]!r}, which this version does not know")
+
+
+def _write_section(writer: Writer, name: str, data: bytes) -> None:
+    """`name | i32 length | bytes`: what a snapshot has only where there is some of it."""
+    writer.text(name)
+    writer.i32(len(data))
+    writer.raw(data)
 
 
 def nodes_named_by(entry: Entry) -> tuple[Node, ...]:

@@ -101,8 +101,12 @@ class Router:
         A missing storage group is made at level 2 for the plan `made_for`, unless that would be refused there; without
         one, `StorageGroupUnknown` is raised.
         """
-        state = self.ready_state()
-        storage_group = state.storage_group_of(path)
+        storage_group = self.ready_state().storage_group_of(path)
+        if storage_group is None:
+            # It may have been made by another node, or by this one, before the entry was applied here: making one at
+            # level 2 would then be refused for lying above it, and "unknown" would be wrong.
+            await self._level_with_meta_group(deadline)
+            storage_group = self.ready_state().storage_group_of(path)
         if storage_group is None:
             if made_for is None:
                 raise StorageGroupUnknown(f"no storage group is a prefix of {path}")

@@ -46,8 +46,19 @@ class Session:
 class Sessions:
     """The open sessions of a node. May be used from any thread."""
 
-    def __init__(self, clock: Clock, *, username: str, password: str, time_zone: str, idle_ms: int) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        username: str,
+        password: str,
+        time_zone: str,
+        idle_ms: int,
+        knows: Callable[[str, str], bool] = lambda user, password: False,
+    ) -> None:
+        """`knows` judges name and password of everybody beside the one account of the settings."""
         self._clock = clock
+        self._knows = knows
         self._account = (username.encode(), password.encode())
         self._time_zone = time_zone
         self._idle_ms = idle_ms
@@ -69,7 +80,7 @@ class Sessions:
         """Log in; raises `WrongLogin`."""
         given = ((username or "").encode(), (password or "").encode())
         fits = [hmac.compare_digest(mine, theirs) for mine, theirs in zip(self._account, given, strict=True)]
-        if not all(fits):
+        if not all(fits) and (fits[0] or not self._knows(username or "", password or "")):
             raise WrongLogin("user name or password is wrong; names are case-sensitive")
         now_ms = self._clock.now_ms()
         self._expire(now_ms)

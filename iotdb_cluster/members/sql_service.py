@@ -7,10 +7,13 @@ from iotdb_cluster.errors import RequestError, SqlTreeRefused, StatusCode
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.accounting import Accounting
 from iotdb_cluster.members.query.changing import Changing, insert_plan
+from iotdb_cluster.members.query.finding import Finder
 from iotdb_cluster.members.query.listing import Listing
 from iotdb_cluster.members.query.metadata import Metadata
 from iotdb_cluster.members.query.open_queries import OpenQueries, OpenQuery
+from iotdb_cluster.members.query.permissions import READ_TIMESERIES, AccountList, Permissions
 from iotdb_cluster.members.query.replies import first_reply, next_reply, no_reply
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.query.selecting import Answer, Selecting
@@ -185,11 +188,11 @@ class SqlService:
 
     async def delete_timeseries(self, session_id: int, patterns: Sequence[str], connection: object) -> Any:
         """Delete series with their points; nothing when one of the lot matches nothing."""
-        return await self._changed(session_id, lambda changing: changing.delete_timeseries(patterns))
+        return await self._changed(session_id, sql.DeleteTimeseries(tuple(patterns)))
 
     async def delete_storage_groups(self, session_id: int, storage_groups: Sequence[str], connection: object) -> Any:
         """Delete storage groups with everything in them."""
-        return await self._changed(session_id, lambda changing: changing.delete_storage_groups(storage_groups))
+        return await self._changed(session_id, sql.DeleteStorageGroups(tuple(storage_groups)))
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
@@ -204,10 +207,10 @@ class SqlService:
         except RequestError as error:
             return structs.TSExecuteStatementResp(status=status_of_error(error))
 
-    async def _changed(self, session_id: int, work: Callable[[Changing], Coroutine[Any, Any, None]]) -> Any:
+    async def _changed(self, session_id: int, statement: sql.Statement) -> Any:
         try:
             session = self._sessions.find(session_id)
-            await work(Changing(self._node, self._running(session), session))
+            await Changing(self._node, self._running(session), session).carry_out(statement)
         except RequestError as error:
             return status_of_error(error)
         return status(message=_EXECUTED)
@@ -231,25 +234,33 @@ class SqlService:
         self._queries.add(query)
         try:
             with query.using():
-                query.answer = await self._answer(statement, running)
+                query.answer = await self._answer(statement, running, Permissions(self._node, session))
                 pages = await query.page(request.fetchSize or 0, self._page_max_bytes)
                 return first_reply(query.id, query.answer, pages)
         except BaseException:
             self._queries.end(query, "it failed")
             raise
 
-    async def _answer(self, statement: sql.Statement, running: Running) -> Answer:
+    async def _answer(self, statement: sql.Statement, running: Running, permissions: Permissions) -> Answer:
         if isinstance(statement, sql.Select):
             selecting = Selecting(self._node, running)
-            return selecting.answer(await selecting.bound(statement))
+            bound = await selecting.bound(statement)
+            permissions.require(READ_TIMESERIES, [series.path for series in bound.series])
+            return selecting.answer(bound)
+        if isinstance(statement, AccountList):
+            permissions.check_list(statement)
+            state = await Finder(self._node, running).level_with_meta()
+            return Accounting(self._node).answer(statement, state.accounts)
         return await Listing(self._node, running).answer(statement)
 
     async def _change(self, statement: sql.Statement, session: Session) -> Any:
         """Carry out a statement that is no query; when it fails, its id is set all the same (interface page)."""
         running = self._running(session)
         query_id = None if statement.is_admin else running.id
+        changing = Changing(self._node, running, session)
+        changing.check(statement)
         try:
-            await Changing(self._node, running, session).carry_out(statement)
+            await changing.carry_out(statement)
         except RequestError as error:
             return structs.TSExecuteStatementResp(status=status_of_error(error), queryId=query_id)
         return structs.TSExecuteStatementResp(status=status(message=_EXECUTED), queryId=query_id)
@@ -264,6 +275,7 @@ class SqlService:
             try:
                 statement = self._parsed(text, session)
                 if isinstance(statement, sql.Insert):
+                    Permissions(self._node, session).check(statement)
                     rows.append((number, insert_plan(statement)))
                     continue
                 if statement.is_query:

@@ -15,7 +15,7 @@ from iotdb_cluster.members.waiting import Outcome
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import Node, NodeId
-from iotdb_cluster.types.plans import DeletePlan, PlanKind, SetStorageGroupPlan
+from iotdb_cluster.types.plans import DeletePlan, InsertPlan, PlanKind, SetStorageGroupPlan
 from iotdb_cluster.wire.plans import encode_plan
 
 ME = Node("10.0.0.1", 9003, NodeId(1), 40010)
@@ -29,7 +29,7 @@ class OneNode:
         table = PartitionTable.initial([ME], replica_num=1)
         founding = Founding(bytes(16), 2333, table).payload()
         self.state, _ = MetaState().apply(Entry(1, 1, founding.kind, founding.body))
-        self.deletes: list[bytes] = []
+        self.plans: list[bytes] = []
         self.catch_ups = 0
         self.fault: Exception | None = None
         self.leader = ME.identifier
@@ -49,7 +49,7 @@ class OneNode:
             self.apply(LATER)
 
     async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
-        self.deletes += plans
+        self.plans += plans
         return [None] * len(plans)
 
     def delete(self, path: str) -> None:
@@ -58,18 +58,26 @@ class OneNode:
         drive(self.router.execute(PlanKind.DELETE, path, plan, Deadline.after(clock, 1_000)), clock)
 
 
+def test_no_storage_group_is_made_above_one_of_which_this_node_has_not_heard() -> None:
+    node = OneNode()
+    clock = MonotonicClock()
+    plan = encode_plan(InsertPlan(1, f"{LATER}.b.d", ("s",), ("1",)))
+    drive(node.router.execute(PlanKind.INSERT, f"{LATER}.b.d", plan, Deadline.after(clock, 1_000)), clock)
+    assert [plan] == node.plans, "nothing but the row itself: the storage group was there"
+
+
 @pytest.mark.parametrize("path", ["root.*.d.s", "root", "root.later.d.s"])
 def test_a_delete_reaches_a_storage_group_of_which_this_node_has_not_heard(path: str) -> None:
     node = OneNode()
     node.delete(path)
-    assert 1 == len(node.deletes)
+    assert 1 == len(node.plans)
 
 
 def test_below_a_storage_group_that_is_known_nobody_is_asked() -> None:
     node = OneNode()
     node.apply("root.known")
     node.delete("root.known.*.s")
-    assert (1, 0) == (len(node.deletes), node.catch_ups)
+    assert (1, 0) == (len(node.plans), node.catch_ups)
 
 
 def test_a_delete_that_could_not_be_judged_had_no_effect() -> None:
@@ -77,4 +85,4 @@ def test_a_delete_that_could_not_be_judged_had_no_effect() -> None:
     node.fault = OutcomeUnknown("not applied here in time")
     with pytest.raises(NoLeader):
         node.delete("root.*.d.s")
-    assert [] == node.deletes
+    assert [] == node.plans

@@ -12,7 +12,9 @@ from iotdb_cluster.errors import (
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.deletes import delete_points, delete_series
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.query.accounting import Accounting, check_privileges
 from iotdb_cluster.members.query.finding import Finder
+from iotdb_cluster.members.query.permissions import Account, Permissions
 from iotdb_cluster.members.query.running import CONSISTENCY_STRONG, Running
 from iotdb_cluster.members.row_inserts import row_plan
 from iotdb_cluster.members.sessions import Session
@@ -32,11 +34,19 @@ class Changing:
     def __init__(self, node: NodeView, running: Running, session: Session) -> None:
         self._node = node
         self._session = session
+        self._permissions = Permissions(node, session)
         self._finder = Finder(node, running)
         self._deadline = Deadline.after(node.context.clock, node.context.settings.write_deadline_ms)
 
+    def check(self, statement: sql.Statement) -> None:
+        """Raise why the statement is refused before anything is done for it."""
+        self._permissions.check(statement)
+        if isinstance(statement, sql.GrantPrivileges | sql.RevokePrivileges):
+            check_privileges(statement.privileges)
+
     async def carry_out(self, statement: sql.Statement) -> None:
-        """Do what the statement says; raises `Unsupported` for one that this project does not know."""
+        """Do what the statement says; raises `NotPermitted`, and `Unsupported` for one that is not known here."""
+        self.check(statement)
         match statement:
             case sql.Insert():
                 plan = insert_plan(statement)
@@ -48,11 +58,11 @@ class Changing:
                 paths.check_storage_group(path)
                 await self._node.router.set_storage_group(path, self._deadline)
             case sql.DeleteStorageGroups(storage_groups):
-                await self.delete_storage_groups(storage_groups)
+                await self._delete_storage_groups(storage_groups)
             case sql.CreateTimeseries():
                 await self._create(statement)
             case sql.DeleteTimeseries(patterns):
-                await self.delete_timeseries(patterns)
+                await self._delete_timeseries(patterns)
             case sql.Flush(storage_groups):
                 await self._flush(storage_groups)
             case sql.Merge():
@@ -60,13 +70,15 @@ class Changing:
                 return
             case sql.SetConsistencyLevel(level):
                 self._session.consistency = level.value
-            case sql.Labelling():
+            case sql.Labelling() | sql.SetWatermark():
                 # Accepted without an effect that could be seen, as in the original.
                 return
+            case _ if isinstance(statement, Account):
+                await Accounting(self._node).carry_out(statement, self._deadline)
             case _:
                 raise Unsupported(f"{type(statement).__name__} is not supported")
 
-    async def delete_timeseries(self, patterns: Sequence[str]) -> None:
+    async def _delete_timeseries(self, patterns: Sequence[str]) -> None:
         """Delete series with their points; nothing at all when one pattern matches nothing."""
         found = await self._finder.find(patterns)
         for pattern in patterns:
@@ -74,7 +86,7 @@ class Changing:
                 raise PathNotFound(f"{pattern} matches no time series; nothing was deleted")
         await delete_series(self._node.router, patterns, self._deadline)
 
-    async def delete_storage_groups(self, storage_groups: Sequence[str]) -> None:
+    async def _delete_storage_groups(self, storage_groups: Sequence[str]) -> None:
         """Delete storage groups with everything in them; nothing at all when one of them is none."""
         state = await self._finder.level_with_meta()
         for path in storage_groups:
@@ -110,6 +122,7 @@ class Changing:
 
     async def _create(self, statement: sql.CreateTimeseries) -> None:
         schema = statement.schema
+        self._node.router.check_free(schema.path)
         paths.check_series(schema.path)
         plan = CreateTimeseriesPlan(schema.path, schema.data_type, schema.encoding, schema.compression)
         await self._node.router.execute(PlanKind.CREATE_TIMESERIES, schema.path, encode_plan(plan), self._deadline)

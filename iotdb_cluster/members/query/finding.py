@@ -35,7 +35,11 @@ class Finder:
         parsed = {pattern: _parsed(pattern) for pattern in dict.fromkeys(patterns)}
         state = self._node.router.ready_state()
         by_group = self._groups(state, parsed.values())
-        await self._catch_up(by_group, with_meta=any(_needs_meta(state, pattern) for pattern in parsed.values()))
+        if any(_needs_meta(state, pattern) for pattern in parsed.values()):
+            await self._catch_up(by_group, with_meta=True)
+            # Storage groups that were made just now, in groups that were not asked to catch up yet.
+            by_group = self._groups(self._node.router.ready_state(), parsed.values())
+        await self._catch_up(by_group, with_meta=False)
         found = await self._ask(by_group)
         missed = [pattern for path, pattern in parsed.items() if not found.get(path)]
         if missed and self._running.is_strong and not self._meta_is_level:
