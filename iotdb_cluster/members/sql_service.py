@@ -9,6 +9,7 @@ from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.accounting import Accounting
 from iotdb_cluster.members.query.changing import Changing, insert_plan
+from iotdb_cluster.members.query.explaining import Explaining
 from iotdb_cluster.members.query.finding import Finder
 from iotdb_cluster.members.query.listing import Listing
 from iotdb_cluster.members.query.metadata import Metadata
@@ -242,10 +243,12 @@ class SqlService:
             raise
 
     async def _answer(self, statement: sql.Statement, running: Running, permissions: Permissions) -> Answer:
-        if isinstance(statement, sql.Select):
+        if isinstance(statement, sql.Select | sql.Explain):
             selecting = Selecting(self._node, running)
-            bound = await selecting.bound(statement)
+            bound = await selecting.bound(statement.select if isinstance(statement, sql.Explain) else statement)
             permissions.require(READ_TIMESERIES, [series.path for series in bound.series])
+            if isinstance(statement, sql.Explain):
+                return Explaining(self._node).answer(bound)
             return selecting.answer(bound)
         if isinstance(statement, AccountList):
             permissions.check_list(statement)

@@ -12,6 +12,7 @@ from iotdb_cluster.timeseries.compaction import Compacting, CompactionJob, choos
 from iotdb_cluster.timeseries.content import Content, Indexed, StorageGroup
 from iotdb_cluster.timeseries.content_hash import content_hash
 from iotdb_cluster.timeseries.deletions import DeletionList
+from iotdb_cluster.timeseries.extent import Extent, extent_of
 from iotdb_cluster.timeseries.filters import check_filter
 from iotdb_cluster.timeseries.jobs import GroupToSeal, Job, Sealing, SealJob, Workplace
 from iotdb_cluster.timeseries.manifest import MANIFEST_FILE, Manifest, load_manifest
@@ -321,6 +322,16 @@ class GroupStore:
         forgotten.atexit = False
         reader.when_closed(lambda: self._unpin(view.pinned) if forgotten.detach() else None)
         return reader
+
+    def extent(self, path: str, first: int, last: int) -> Extent:
+        """How much there is to read of a series between two times, both included."""
+        view = self._content.view(path)
+        if view is None:
+            return Extent()
+        try:
+            return extent_of(view, first, last, self._content)
+        finally:
+            self._unpin(view.pinned)
 
     def value_at(self, path: str, time: int) -> Value | None:
         """The value of a series at a time, or None. Fast when asked again nearby: decoded columns are kept."""
