@@ -146,17 +146,17 @@ def stale_meta_log_is_refused_for_ever(state: GroupState, watch: LeaderWatch, re
 _judge = election.judge
 
 
-@bug(Raft, "left_mark", budget=1_500)
+@bug(Raft, "left_mark", budget=800)
 def left_node_keeps_no_mark(self: Raft) -> LeftMark:
     return LeftMark(HardState(), BEFORE_FIRST)
 
 
-@bug(GroupState, "voting_position", budget=2_000)
+@bug(GroupState, "voting_position", budget=1_000)
 def left_node_votes_by_its_new_log(self: GroupState) -> EntryId:
     return self.log.last_id
 
 
-@bug(GroupState, "has_reached_mark", budget=1_000)
+@bug(GroupState, "has_reached_mark", budget=800)
 def left_node_campaigns_at_once(self: GroupState) -> bool:
     return True
 
@@ -184,7 +184,7 @@ def previous_term_is_not_compared(self: RaftLog, entry_id: EntryId) -> bool:
     return self.term_at(entry_id.index) is not None
 
 
-@bug(Leadership, "commit", budget=1_500)
+@bug(Leadership, "commit", budget=500)
 def old_term_is_committed_by_counting(self: Leadership) -> None:
     group = self._state
     index = min(self._quorum_index(), group.durable_index)
@@ -201,7 +201,7 @@ def late_acknowledgement_counts(self: Progress, message: AppendRequest) -> CallU
 _take_append = Progress.take_append
 
 
-@bug(Leadership, "_sendable", budget=2_000)
+@bug(Leadership, "_sendable", budget=60)
 def learners_are_sent_everything(self: Leadership, peer: NodeId) -> LogIndex:
     return self._state.log.last_index
 
