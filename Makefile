@@ -63,6 +63,7 @@ sim: $(VENV)/.has-test
 
 sim-long: $(VENV)/.has-test
 	$(BIN)/python -m tests.sim --long
+	$(BIN)/python -m tests.sim --bugs
 
 test-process: $(VENV)/.has-test
 	$(PYTEST) -m process tests/process

@@ -2,6 +2,7 @@
 
 --short             seeds kept, 100 cluster seeds and 1,000 group seeds: what `make sim` runs
 --long [MINUTES]    as many seeds as fit into the time, 15 minutes by default
+--bugs              looks for each planted mistake within its budget of seeds
 --seed N            one cluster seed with a readable transcript; gN for a group seed
 --cluster-seeds N --group-seeds N --first N --jobs N: so many, from that one on, in so many processes
 """
@@ -12,9 +13,10 @@ import sys
 import time
 from itertools import chain
 
-from tests.sim.batch import endless_jobs, jobs_for, kept_jobs, run_all
+from tests.sim.batch import endless_jobs, jobs_for, kept_jobs, run_all, spread
 from tests.sim.cluster.world import run_seed
 from tests.sim.group.run import GroupRun
+from tests.sim.hunt import all_hunts
 
 LONG_MINUTES = 15
 
@@ -32,6 +34,16 @@ def show_seed(seed: str) -> int:
     return 0 if result.fault is None else 1
 
 
+def look_for_bugs(processes: int) -> int:
+    """Exit status 0 when every planted mistake was found."""
+    missed = 0
+    for found in spread(all_hunts(), processes):
+        print(found.line(), flush=True)
+        missed += found.fault is None
+    print(f"{missed} planted mistakes were NOT FOUND" if missed else "every planted mistake was found")
+    return 1 if missed else 0
+
+
 def main() -> int:
     """Exit status 0 when every seed held."""
     parser = argparse.ArgumentParser(
@@ -39,6 +51,7 @@ def main() -> int:
     )
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--long", nargs="?", type=float, const=LONG_MINUTES, metavar="MINUTES")
+    parser.add_argument("--bugs", action="store_true")
     parser.add_argument("--seed")
     parser.add_argument("--cluster-seeds", type=int, default=100)
     parser.add_argument("--group-seeds", type=int, default=1_000)
@@ -47,6 +60,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return show_seed(arguments.seed)
+    if arguments.bugs:
+        return look_for_bugs(arguments.jobs)
     began_s = time.monotonic()
     if arguments.long is not None:
         jobs = endless_jobs(arguments.first, began_s + 60 * arguments.long)

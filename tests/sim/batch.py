@@ -3,14 +3,18 @@
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
 from tests.sim.cluster.world import Result, run_seed, shared_codec
 from tests.sim.group.run import GroupRun, Outcome
 from tests.sim.kept_seeds import CLUSTER_SEEDS, GROUP_SEEDS
+
+T = TypeVar("T")
 
 GROUP_BATCH = 25
 """Group seeds that a process takes at once: each is over in milliseconds."""
@@ -69,14 +73,9 @@ class Totals:
 def run_job(job: Job) -> list[Result] | list[Outcome]:
     """Run in a process of its own."""
     if job.is_cluster:
+        gc.disable()  # the process ends with the seed: nobody needs to look for its garbage
         return [run_seed(str(seed)) for seed in job.seeds]
     return [GroupRun(seed).run() for seed in job.seeds]
-
-
-def prepare_process() -> None:
-    """What there is before the first seed is no garbage, and need not be looked at behind every seed."""
-    shared_codec()
-    gc.freeze()
 
 
 def jobs_for(clusters: range, groups: range) -> Iterator[Job]:
@@ -106,13 +105,44 @@ def endless_jobs(first: int, ends_at_s: float) -> Iterator[Job]:
 
 
 def run_all(jobs: Iterator[Job], processes: int) -> Totals:
-    """Spread the jobs over processes; each takes the next one when it is done. A process that dies ends the run."""
+    """Run the jobs, so many at a time."""
     totals = Totals()
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), prepare_process) as pool:
-        running = {pool.submit(run_job, job) for job in islice(jobs, 2 * processes)}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                totals.take(future.result())
-                running |= {pool.submit(run_job, job) for job in islice(jobs, 1)}
+    for results in spread((partial(run_job, job) for job in jobs), processes):
+        totals.take(results)
     return totals
+
+
+def spread(work: Iterator[Callable[[], T]], processes: int) -> Iterator[T]:
+    """What the pieces of work come to, as they are done, each in a process that is a copy of this one.
+
+    Raises `RuntimeError` when one of them dies.
+    """
+    shared_codec()
+    gc.collect()
+    gc.freeze()
+    context = multiprocessing.get_context("fork")
+    running: dict[Connection, BaseProcess] = {}
+    while True:
+        while len(running) < processes and (piece := next(work, None)) is not None:
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_send_result, args=(piece, sender))
+            process.start()
+            sender.close()
+            running[receiver] = process
+        if not running:
+            return
+        for ready in wait(list(running)):
+            assert isinstance(ready, Connection)
+            process = running.pop(ready)
+            try:
+                result = ready.recv()
+            except EOFError:
+                process.join()
+                raise RuntimeError(f"a process ended with {process.exitcode} and without a result") from None
+            process.join()
+            ready.close()
+            yield result
+
+
+def _send_result(piece: Callable[[], object], sender: Connection) -> None:
+    sender.send(piece())

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.sim.bugs.cluster.bugs import BUGS
-from tests.sim.bugs.group.bugs import Bug
 from tests.sim.cluster.world import run_seed
+from tests.sim.hunt import cluster_fault, hunt
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK_BUGS = ("spoken_before_the_sync", "replay_starts_too_late", "read_without_asking_the_leader")
@@ -41,24 +41,9 @@ def test_seeds_differ() -> None:
     assert run_seed("3").digest != run_seed("4").digest
 
 
-def first_fault(bug: Bug) -> str | None:
-    """What the seeds of the bug's budget say of it."""
-    with bug.planted():
-        for seed in range(bug.budget):
-            fault = run_seed(str(seed)).fault
-            if fault is not None:
-                return fault
-    return None
-
-
 @pytest.mark.parametrize("name", QUICK_BUGS)
 def test_a_planted_mistake_is_found(name: str) -> None:
+    """The others are looked for by `python -m tests.sim --bugs`, which `make sim-long` runs."""
     (bug,) = [each for each in BUGS if each.name == name]
-    assert first_fault(bug) is not None
-
-
-@pytest.mark.long
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_every_planted_mistake_is_found_within_its_budget(bug: Bug) -> None:
-    assert first_fault(bug) is not None
+    found = hunt(bug, cluster_fault)
+    assert found.fault is not None, found.line()

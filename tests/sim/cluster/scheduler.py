@@ -31,21 +31,16 @@ class Scheduler:
         """Run `act` in so many microseconds."""
         self.at(self.now_us + delay_us, act)
 
-    def run_next(self) -> bool:
-        """Run the action that is due first; False when there is none."""
-        if not self._heap:
-            return False
-        self.now_us, _, act = heapq.heappop(self._heap)
-        self.actions += 1
-        act()
-        return True
-
-    def run_next_until(self, at_us: int) -> bool:
-        """Run the next action if it is due up to a time; else that is the time now, and False."""
-        if self._heap and self._heap[0][0] <= at_us:
-            return self.run_next()
-        self.now_us = max(self.now_us, at_us)
-        return False
+    def run_until(self, at_us: int, is_over: Callable[[], bool]) -> None:
+        """Run what is due up to a time, which is the time then; or until `is_over`, asked before each action."""
+        heap = self._heap
+        while not is_over():
+            if not heap or heap[0][0] > at_us:
+                self.now_us = max(self.now_us, at_us)
+                return
+            self.now_us, _, act = heapq.heappop(heap)
+            self.actions += 1
+            act()
 
 
 class Task:

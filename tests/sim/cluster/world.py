@@ -230,10 +230,10 @@ class World:
             self._run(self.scheduler.now_us + step_us, lambda: False)
 
     def _run(self, until_us: int, stop: Callable[[], bool]) -> None:
-        scheduler = self.scheduler
-        while not stop() and scheduler.run_next_until(until_us):
-            if self._violations:
-                raise Violated(self._violations[0])
+        violations = self._violations
+        self.scheduler.run_until(until_us, lambda: bool(violations) or stop())
+        if violations:
+            raise Violated(violations[0])
 
     # -- phases --------------------------------------------------------------------------------------------------------
 

@@ -207,7 +207,7 @@ class GroupWorld:
         if self._show is not None:
             self._show_step(step)
         self.step = step
-        for check in AFTER_STEP:
+        for check in () if step.is_quiet else AFTER_STEP:
             for violation in check(self):
                 self.violated(violation)
         try:

@@ -61,6 +61,14 @@ class Step:
         self.became_leader = raft.is_leader and (before.role is not Role.LEADER or before.term != raft.term)
 
     @property
+    def is_quiet(self) -> bool:
+        """True for a step that left everything as it was and says nothing: there is nothing to judge."""
+        raft, before = self.raft, self.before
+        return not self.effects and (raft.term, raft.commit_index, raft.role, raft.leader, raft.last_id) == (
+            before.term, before.commit_index, before.role, before.leader, before.last_id
+        )  # fmt: skip
+
+    @property
     def led(self) -> bool:
         """True for a member that leads after the step or did before it."""
         return self.raft.is_leader or self.before.role is Role.LEADER

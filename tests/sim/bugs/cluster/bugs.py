@@ -94,7 +94,7 @@ def repeated_after_unknown(original: Any) -> Any:
     return execute_in
 
 
-@bug(RaftMember, "role_changed", budget=20)
+@bug(RaftMember, "role_changed", budget=60)
 def not_leader_said_of_what_was_appended(original: Any) -> Any:
     """A leader that steps down says "not leader" of proposals that stand in its log already (rule 3.9)."""
 

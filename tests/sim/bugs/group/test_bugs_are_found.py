@@ -3,31 +3,13 @@
 import pytest
 
 from tests.sim.bugs.group.bugs import BUGS, Bug
-from tests.sim.group.run import GroupRun
+from tests.sim.hunt import group_fault, hunt
 
 QUICK = 100
-"""Mistakes with a larger budget are looked for by the long run."""
+"""Mistakes with a larger budget are looked for by `python -m tests.sim --bugs`, which `make sim-long` runs."""
 
 
-def seeds_until_found(bug: Bug) -> int | None:
-    """How many seeds it takes, or None when the budget does not suffice."""
-    with bug.planted():
-        for seed in range(bug.budget):
-            try:
-                is_found = GroupRun(seed).run().fault is not None
-            except (AssertionError, IndexError, KeyError):
-                is_found = True  # the harness itself stumbles over what the core does
-            if is_found:
-                return seed + 1
-    return None
-
-
-@pytest.mark.parametrize(
-    "bug",
-    [pytest.param(bug, marks=[] if bug.budget <= QUICK else [pytest.mark.long]) for bug in BUGS],
-    ids=lambda bug: bug.name,
-)
-@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.budget <= QUICK], ids=lambda bug: bug.name)
 def test_a_planted_mistake_is_found(bug: Bug) -> None:
-    found = seeds_until_found(bug)
-    assert found is not None, f"{bug.name} was not found in {bug.budget} seeds"
+    found = hunt(bug, group_fault)
+    assert found.fault is not None, found.line()
