@@ -10,6 +10,8 @@ from tests.sim.cluster.network import Network, Place
 from tests.sim.cluster.scheduler import MS, Scheduler
 from tests.sim.cluster.trace import Trace
 
+DAY_MS = 24 * 3_600_000
+
 
 class Victim(Protocol):
     """A node, as far as faults go."""
@@ -34,6 +36,9 @@ class Victim(Protocol):
 
     def resume(self) -> None:
         """What SIGCONT does; nothing for one that was not paused."""
+
+    def set_time_of_day(self, by_ms: int) -> None:
+        """Put the time of day forward, or back."""
 
     def crash_at_step(self, steps: int) -> None:
         """Cut the power at a durable step of the disk: 1 is the next one."""
@@ -292,6 +297,13 @@ def pause(nemesis: Nemesis) -> Ending:
     return _each(nodes, lambda node: node.resume())
 
 
+def jump_clock(nemesis: Nemesis) -> Ending:
+    """The time of day jumps on one node, by up to a day; nothing may depend on it."""
+    field = nemesis.field
+    nemesis.any_node().set_time_of_day(field.random.randint(-DAY_MS, DAY_MS))
+    return _nothing
+
+
 # -- disks -------------------------------------------------------------------------------------------------------------
 
 
@@ -318,7 +330,7 @@ def full_disk(nemesis: Nemesis) -> Ending:
 
 ALONE: Sequence[tuple[Fault, int]] = (
     (kill, 2), (cut_power, 4), (restart_storm, 1), (crash_at_step, 4), (stop, 1), (pause, 2), (failing_sync, 1),
-    (slow_disk, 1), (full_disk, 1), (storm, 2),
+    (slow_disk, 1), (full_disk, 1), (storm, 2), (jump_clock, 1),
 )  # fmt: skip
 """Faults that make sense for a single node, with how often they are drawn."""
 

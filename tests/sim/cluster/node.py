@@ -459,6 +459,9 @@ class SimNode:
         for act in deferred:
             self.soon(act)
 
+    def set_time_of_day(self, by_ms: int) -> None:
+        self.clock.wall_offset_ms += by_ms
+
     # -- its disk ------------------------------------------------------------------------------------------------------
 
     def crash_at_step(self, steps: int) -> None:
