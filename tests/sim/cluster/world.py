@@ -366,7 +366,7 @@ class World:
         for node in self.nodes:
             if node.tasks > MOST_IDLE_TASKS:
                 self.violated(f"31: {node.tasks} calls are still being served by {node.place} without any caller")
-            if len(node.node.readers) > 0:
+            if node.is_alive and len(node.node.readers) > 0:
                 self.violated(f"31: {len(node.node.readers)} readers are open on {node.place}, all are idle for long")
 
     def serve(self) -> None:
@@ -386,7 +386,7 @@ class World:
                 problems.append(f"writes are not taken, the last one is {attempt}")
             await self._scan(client, problems)
             for node in self.nodes:
-                if len(node.node.readers) > 0:
+                if node.is_alive and len(node.node.readers) > 0:
                     problems.append(
                         f"31: {len(node.node.readers)} readers are open on {node.place}, all were ended or idle"
                     )
