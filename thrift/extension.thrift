@@ -125,6 +125,10 @@ service DataExtension extends cluster.TSDataService {
   NodeReport report()
 
   FindSeriesAnswer findSeries(1: FindSeriesRequest request)
+
+  // Everything a member has applied of its group, up to entry `atLeast` or further, for a member whose files are damaged:
+  // the bytes of `sendSnapshot`, whose files may be read by `readFile`.
+  binary offerStore(1: cluster.Node header, 2: i64 atLeast)
 }
 
 // Served on the client port.

@@ -282,6 +282,13 @@ class DataGroupMember(RaftMember):
         self._sender.offer(self, snapshot)
         return {slot: encode_file_snapshot(found) for slot, found in file_snapshots(snapshot, self.context.me)}
 
+    async def offered_store(self, at_least: LogIndex, deadline: Deadline) -> bytes:
+        """A snapshot of everything here, up to `at_least` or further, whose files may be read for a while."""
+        await self.sealed_up_to(at_least, deadline)
+        snapshot = self.store.snapshot()
+        self._sender.offer(self, snapshot)
+        return self._sender.encoded(snapshot)
+
     async def sealed_up_to(self, index: LogIndex, deadline: Deadline) -> None:
         """Wait until files hold everything up to `index`; seals for it."""
         await self.wait_applied(index, deadline)

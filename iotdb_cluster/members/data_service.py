@@ -90,6 +90,13 @@ class DataService(RaftService):
         found = await member.slots_snapshot(slots, self._read_deadline())
         return structs.PullSnapshotResp(snapshotBytes=found or None)
 
+    async def offer_store(self, header: Any, at_least: int, connection: PeerConnection) -> bytes:
+        """Everything that this member has applied of a group, for a member whose files are damaged."""
+        member = self._data_member(header)
+        if member is None:
+            raise UnknownGroup(f"this node is no member of the data group of header {convert.group_of(header)}")
+        return await member.offered_store(at_least, self._read_deadline())
+
     async def _pull_from_leader(self, member: DataGroupMember, request: Any, connection: PeerConnection) -> Any:
         leader = None if member.leader is None else self._node.context.directory.find(member.leader)
         if leader is None or connection.peer_identity is not None:

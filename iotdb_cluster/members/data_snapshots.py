@@ -90,13 +90,7 @@ class SnapshotSender:
             return
         snapshot = member.store.snapshot()
         offer = self.offer(member, snapshot)
-        image = DataSnapshot(
-            slots=file_snapshots(snapshot, self._context.me),
-            last_index=snapshot.covered.index,
-            last_term=snapshot.covered.term,
-            extension=snapshot.encode(),
-        )
-        request = structs.SendSnapshotRequest(snapshotBytes=encode_data_snapshot(image), header=_header(member))
+        request = structs.SendSnapshotRequest(snapshotBytes=self.encoded(snapshot), header=_header(member))
 
         under_way = self._under_way.setdefault(member.group, [])
         under_way.append(snapshot.covered.index)
@@ -113,6 +107,16 @@ class SnapshotSender:
         timeout_ms = self._context.settings.snapshot_timeout_ms
         lane = (Lane.BULK, member.group)
         self._context.transport.send(to, Port.DATA, lane, lambda: ("sendSnapshot", (request,)), timeout_ms, done)
+
+    def encoded(self, snapshot: StoreSnapshot) -> bytes:
+        """A snapshot as it travels: the mirrored bytes, and behind them the manifest."""
+        image = DataSnapshot(
+            slots=file_snapshots(snapshot, self._context.me),
+            last_index=snapshot.covered.index,
+            last_term=snapshot.covered.term,
+            extension=snapshot.encode(),
+        )
+        return encode_data_snapshot(image)
 
     def offer(self, member: Member, snapshot: StoreSnapshot) -> Offer:
         """Let the files of a snapshot be read by `readFile`, as long as somebody does."""
@@ -161,15 +165,26 @@ class SnapshotReceiver:
         for other in member.store.staged():
             if other != name:
                 member.store.discard_staged(other)
-        folder = member.store.stage_folder(name)
+        return await FilePuller(self._context, _header(member)).pull(image, member.store.stage_folder(name))
+
+
+class FilePuller:
+    """Pulls the files that a snapshot names, by `readFile` with their MD5 checked."""
+
+    def __init__(self, context: Context, header: Any) -> None:
+        self._context = context
+        self._header = header
+
+    async def pull(self, image: DataSnapshot, folder: str) -> Mapping[str, str]:
+        """Where in `folder` each file was put, by storage group and name; what is there already is not pulled again."""
         staged: dict[str, str] = {}
         files = [file for _, slot in image.slots for file in slot.files]
         for number, file in enumerate(files):
             # The path ends in the storage group and the file's name (interface page).
-            staged["/".join(file.path.split("/")[-2:])] = await self._pull_file(member, file, f"{folder}/{number}")
+            staged["/".join(file.path.split("/")[-2:])] = await self._pull_file(file, f"{folder}/{number}")
         return staged
 
-    async def _pull_file(self, member: Member, file: RemoteFile, path: str) -> str:
+    async def _pull_file(self, file: RemoteFile, path: str) -> str:
         disk = self._context.disk
         if disk.exists(path) and hashlib.md5(disk.view(path), usedforsecurity=False).digest() == file.md5:
             # An attempt that was cut off behind the last byte left it whole, and not synced.
@@ -178,7 +193,7 @@ class SnapshotReceiver:
         digest = hashlib.md5(usedforsecurity=False)
         target = disk.append(path, truncate_to=0)
         try:
-            async for chunk in self._chunks(member, file):
+            async for chunk in self._chunks(file):
                 digest.update(chunk)
                 target.write(chunk)
             target.sync()
@@ -188,12 +203,11 @@ class SnapshotReceiver:
             raise RequestError(f"{file.path} of {file.source} did not come as it was offered (MD5): it is pulled again")
         return path
 
-    async def _chunks(self, member: Member, file: RemoteFile) -> AsyncIterator[bytes]:
+    async def _chunks(self, file: RemoteFile) -> AsyncIterator[bytes]:
         timeout_ms = self._context.settings.connection_time_out_ms
-        header = _header(member)
         offset = 0
         while True:
-            arguments = (file.path, offset, PULL_BYTES, header)
+            arguments = (file.path, offset, PULL_BYTES, self._header)
             chunk = await self._context.transport.call(file.source, Port.DATA, "readFile", arguments, timeout_ms)
             if not chunk:
                 return

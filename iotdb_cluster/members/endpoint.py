@@ -54,6 +54,7 @@ def data_handlers(service: DataService) -> Mapping[str, Handler]:
         "endQuery": service.end_query,
         "getAllPaths": service.get_all_paths,
         "pullSnapshot": service.pull_snapshot,
+        "offerStore": service.offer_store,
         **service.queries.handlers(),
     }
 

@@ -74,11 +74,7 @@ class GroupMaker:
             hard_state = self.context.runtime.journal.create_group(META_GROUP)
         else:
             hard_state = recovered.hard_state
-            log = RaftLog(
-                snapshot=recovered.snapshot,
-                snapshot_membership=recovered.snapshot_membership,
-                entries=recovered.entries,
-            )
+            log = log_of(recovered)
         if stored is not None:
             image = decode_image(stored.data)
             state = image.state
@@ -120,17 +116,25 @@ class GroupMaker:
         hard_state = journal.create_group(group)
         return self._data_member(header, RaftLog(), hard_state, mark)
 
-    def recovered_data_group(self, header: Node, recovered: RecoveredGroup) -> DataGroupMember:
-        """A data group that the disk holds."""
-        log = RaftLog(
-            snapshot=recovered.snapshot, snapshot_membership=recovered.snapshot_membership, entries=recovered.entries
-        )
-        return self._data_member(header, log, recovered.hard_state, recovered.mark)
+    def recovered_data_group(
+        self, header: Node, recovered: RecoveredGroup, store: GroupStore | None = None
+    ) -> DataGroupMember:
+        """A data group that the disk holds; `store` where its folder was opened already. Raises `Corruption`."""
+        return self._data_member(header, log_of(recovered), recovered.hard_state, recovered.mark, store)
 
-    def _data_member(self, header: Node, log: RaftLog, hard_state: HardState, mark: LeftMark | None) -> DataGroupMember:
-        store = GroupStore.open(
-            self.context.disk, store_folder(header.identifier), self._store_settings(), self.context.submit
-        )
+    def open_store(self, folder: str) -> GroupStore:
+        """The store in a group's folder; raises `Corruption`."""
+        return GroupStore.open(self.context.disk, folder, self._store_settings(), self.context.submit)
+
+    def _data_member(
+        self,
+        header: Node,
+        log: RaftLog,
+        hard_state: HardState,
+        mark: LeftMark | None,
+        store: GroupStore | None = None,
+    ) -> DataGroupMember:
+        store = store or self.open_store(store_folder(header.identifier))
         if store.covered.index > log.snapshot.index and not log.contains(store.covered):
             # A snapshot was installed and the log not yet begun behind it.
             membership, _ = Membership.decode(store.context)
@@ -181,6 +185,13 @@ class GroupMaker:
         settings = self.context.settings
         # The limit is the node's; its groups, as many as there are replicas, share it.
         return StoreSettings(memtable_limit_bytes=settings.memtable_limit_mb * MIB // settings.replica_num)
+
+
+def log_of(recovered: RecoveredGroup) -> RaftLog:
+    """The log of a group that the disk holds."""
+    return RaftLog(
+        snapshot=recovered.snapshot, snapshot_membership=recovered.snapshot_membership, entries=recovered.entries
+    )
 
 
 def sweep_folders(disk: Disk, recovered: Mapping[GroupId, RecoveredGroup]) -> None:

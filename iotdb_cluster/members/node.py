@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from iotdb_cluster.errors import OutcomeUnknown, RequestError, StartRefused
+from iotdb_cluster.errors import Corruption, OutcomeUnknown, RequestError, StartRefused
 from iotdb_cluster.members.clock import Clock, Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data_member import DataGroupMember
@@ -24,6 +24,7 @@ from iotdb_cluster.members.news import News
 from iotdb_cluster.members.offered_files import OfferedFiles
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.readers import Readers
+from iotdb_cluster.members.repair import Repairs
 from iotdb_cluster.members.replicas import Replicas
 from iotdb_cluster.members.reporting import node_report
 from iotdb_cluster.members.router import Executor, Router
@@ -91,6 +92,7 @@ class ClusterNode:
         self._hints: dict[NodeId, Node] = {}
         self._recovered: dict[GroupId, RecoveredGroup] = {}
         self._replicas = Replicas(self, self._maker)
+        self._repairs = Repairs(self, self._maker)
         self._steward = Steward(self, self._replicas)
         self.news = News()
         self._end: Pending[None] = Pending()
@@ -168,7 +170,7 @@ class ClusterNode:
         for group in sorted(self._recovered):
             if group != META_GROUP and self._recovered[group].present:
                 header = self.find(NodeId(group)) or Node("", 0, NodeId(group), 0)
-                self._add(self._maker().recovered_data_group(header, self._recovered[group]))
+                self._open_data_group(group, header)
         log.info("node_opened", node=str(self.me), groups=len(self._data), blind=identity.cluster_id is None)
 
     def _open_meta(self, meta: RecoveredGroup | None) -> None:
@@ -183,6 +185,16 @@ class ClusterNode:
         elif meta is not None and meta.entries:
             self._set_meta(self._maker().meta(meta, frozenset(self._hints), founded=False))
 
+    def _open_data_group(self, group: GroupId, header: Node) -> None:
+        recovered = self._recovered[group]
+        try:
+            member = self._maker().recovered_data_group(header, recovered)
+        except Corruption as damage:
+            if not self._repairs.take(group, recovered, damage):
+                raise
+        else:
+            self._add(member)
+
     def turn(self) -> int:
         """One turn of the runtime; the milliseconds until the next one is due."""
         return self.context.runtime.turn()
@@ -195,7 +207,8 @@ class ClusterNode:
         if not self.state.is_founded and self.identity.cluster_id is None:
             await (Joiner(self).join() if self.identity.joins else Founders(self).meet())
         while not self._end.done:
-            is_announced = await self._announce_start()
+            await self._repairs.run()
+            is_announced = await self._announce_start() and self._repairs.is_over
             if self.meta is not None and self.meta.raft.leader is None and await self._was_removed():
                 return
             await self._pause(VIGIL_MS if is_announced else ASK_AGAIN_MS)
@@ -263,6 +276,10 @@ class ClusterNode:
     def add_data_member(self, member: DataGroupMember) -> None:
         """The node is in one more group. Runtime's thread."""
         self._add(member)
+
+    def is_repaired(self, group: GroupId) -> bool:
+        """True while a group's files are being pulled again: it has a log here, and no member yet."""
+        return self._repairs.has(group)
 
     def forget_data_member(self, group: GroupId) -> None:
         """The node is in one group less. Runtime's thread."""

@@ -39,6 +39,9 @@ class ReplicaHolder(Protocol):
     def data(self, group: GroupId) -> DataGroupMember | None:
         """The member of a data group, where this node has one."""
 
+    def is_repaired(self, group: GroupId) -> bool:
+        """True while a group's files are being pulled again."""
+
     def add_data_member(self, member: DataGroupMember) -> None:
         """The node is in one more group."""
 
@@ -89,8 +92,9 @@ class Replicas:
         for record in roster.groups:
             group = GroupId(record.header.identifier)
             if self._node.data(group) is None and belongs(roster, record, me):
-                is_done = is_done and group not in self._ending
-                if group not in self._ending:
+                must_wait = group in self._ending or self._node.is_repaired(group)
+                is_done = is_done and not must_wait
+                if not must_wait:
                     self._make(record)
         for member in self._node.data_members:
             is_done = self._is_as_it_should_be(roster, member) and is_done
