@@ -66,10 +66,10 @@ sim-long: $(VENV)/.has-test
 	$(BIN)/python -m tests.sim --bugs
 
 test-process: $(VENV)/.has-test
-	$(PYTEST) -m process tests/process
+	$(PYTEST) -m "process and not long" tests/process
 
 fuzz: $(VENV)/.has-test
-	$(PYTEST) -m long tests/wire tests/server
+	$(PYTEST) -m long tests/wire tests/server tests/process
 
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench --page bench/RESULTS.md

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def remove(conf: Path, ip: str, meta_port: str) -> int:
-    """Remove the node at an address, and wait until it is gone; 0 when it is."""
+    """Remove the node at an address, and wait until it is gone; 0 only when it is (`client.removal.Removed`)."""
     from iotdb_cluster.client.failover import parse_address
     from iotdb_cluster.client.removal import Removal
 
@@ -66,7 +66,7 @@ def remove(conf: Path, ip: str, meta_port: str) -> int:
         raise StartRefused(str(error)) from None
     seeds = [(seed.ip, seed.meta_port) for seed in load(conf).settings.seeds]
     removal = Removal(target, seeds, lambda what: print(what, flush=True))
-    return 0 if removal.run(REMOVAL_TIMEOUT_S, wait=True) else 1
+    return removal.run(REMOVAL_TIMEOUT_S, wait=True)
 
 
 def start(conf: Path, *, joins: bool = False) -> int:

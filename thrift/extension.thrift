@@ -53,6 +53,7 @@ struct HelloAnswer {
   14: optional string refusal  // set: the caller is refused, and why
   15: optional list<cluster.Node> members_known  // the meta group as the answerer knows it
   16: optional i64 removed_at  // set: the caller was removed, as the meta log says that the answerer applied so far
+  17: optional bool old_copy  // true: the caller is refused since it has forgotten a start that the answerer knows
 }
 
 // Plans to be proposed in one batch by the leader of a group.

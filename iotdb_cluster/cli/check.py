@@ -17,7 +17,7 @@ def check_node(folder: Path) -> list[Finding]:
     """
     if not any((folder / name).exists() for name in (IDENTITY_FILE, "raft")):
         raise CommandRefused(f"{folder}: is not the folder of a node")
-    if _is_in_use(folder / LOCK_FILE):
+    if is_in_use(folder / LOCK_FILE):
         raise CommandRefused(f"{folder}: the node runs; stop it first")
     disk = RealDisk(folder, read_only=True)
     findings = check_folder(disk)
@@ -26,7 +26,8 @@ def check_node(folder: Path) -> list[Finding]:
     return findings
 
 
-def _is_in_use(lock: Path) -> bool:
+def is_in_use(lock: Path) -> bool:
+    """True while a process holds the lock of a node's folder."""
     if not lock.exists():
         return False
     with lock.open("rb") as file:

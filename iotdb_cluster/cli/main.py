@@ -17,12 +17,14 @@ from iotdb_cluster.cli.check import check_node
 from iotdb_cluster.cli.csv_file import CsvFile, parse_time, parse_types
 from iotdb_cluster.cli.local import run_local
 from iotdb_cluster.cli.people import import_csv, print_series
+from iotdb_cluster.cli.replacing import Place, asked_nodes
 from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster
 from iotdb_cluster.client.failover import Address, parse_address
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.removal import Removal
 from iotdb_cluster.errors import ClusterError, CommandRefused
+from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.version import VERSION
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+ConfOption = Annotated[Path, typer.Option("-c", "--conf", metavar="CONF_DIR", help="Configuration folder.")]
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds after which to give up.")]
 MetaOption = Annotated[
     str, typer.Option("--meta", metavar="HOST:META_PORT", envvar="IOTDB_META", help="A node of the cluster.")
 ]
@@ -44,11 +48,7 @@ NodeOption = Annotated[
 
 
 @app.command()
-def start(
-    conf: Annotated[Path, typer.Option("-c", "--conf", metavar="CONF_DIR", help="Configuration folder.")] = Path(
-        "conf"
-    ),
-) -> None:
+def start(conf: ConfOption = Path("conf")) -> None:
     """Run a node in the foreground; the first start founds the cluster with its seed nodes."""
     # The process becomes the node's, without the libraries that only this command needs.
     os.execv(sys.executable, [sys.executable, "-m", "iotdb_cluster", "-s", "-c", str(conf)])
@@ -56,11 +56,17 @@ def start(
 
 @app.command()
 def add(
-    conf: Annotated[Path, typer.Option("-c", "--conf", metavar="CONF_DIR", help="Configuration folder.")] = Path(
-        "conf"
-    ),
+    conf: ConfOption = Path("conf"),
+    background: Annotated[bool, typer.Option("-d", help="In the background; return when it is in.")] = False,
+    timeout_s: TimeoutOption = 3_600.0,
 ) -> None:
-    """Run a node in the foreground and add it to the running cluster of its seed nodes."""
+    """Run a node, in the foreground, and add it to the running cluster of its seed nodes.
+
+    With -d it runs in the background, and what is left to do is shown until it is in.
+    """
+    if background:
+        Place(conf, _say).add(timeout_s)
+        return
     os.execv(sys.executable, [sys.executable, "-m", "iotdb_cluster", "-a", "-c", str(conf)])
 
 
@@ -69,14 +75,37 @@ def remove(
     node: Annotated[str, typer.Argument(metavar="HOST:META_PORT", help="The node that is to go, dead or alive.")],
     meta: MetaOption = "127.0.0.1:9003",
     wait: Annotated[bool, typer.Option(help="Show how it leaves, and return when it is gone.")] = True,
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds after which to give up.")] = 3_600.0,
+    identifier: Annotated[
+        int | None, typer.Option(help="Which one, where a dead node and a new one have the same address.")
+    ] = None,
+    timeout_s: TimeoutOption = 3_600.0,
 ) -> None:
-    """Remove a node from the cluster. Exit status 0 only when that is done, or without --wait under way."""
-    asked = [address_of(meta)]
-    report = ask_report(asked[0])
-    asked += [] if report is None else [each.meta_address for each in report.members if each.meta_address != asked[0]]
-    removal = Removal(address_of(node), asked, lambda what: print(what, flush=True))
-    raise typer.Exit(0 if removal.run(timeout_s, wait=wait) else 1)
+    """Remove a node from the cluster.
+
+    Exit status 0 only when it is gone, 1 when that was refused, 3 while it still leaves.
+    """
+    target = None if identifier is None else NodeId(identifier)
+    removal = Removal(address_of(node), asked_nodes(address_of(meta)), _say, target)
+    raise typer.Exit(removal.run(timeout_s, wait=wait))
+
+
+@app.command()
+def replace(
+    old: Annotated[int, typer.Argument(metavar="OLD_IDENTIFIER", help="The node that is to go, dead or alive.")],
+    conf: ConfOption = Path("conf"),
+    timeout_s: TimeoutOption = 3_600.0,
+) -> None:
+    """Start a new node in the background, add it, and remove an old one; also at the old one's address.
+
+    Exit status 0 only when the old one is gone.
+    """
+    raise typer.Exit(Place(conf, _say).replace(NodeId(old), timeout_s))
+
+
+@app.command()
+def rejoin(conf: ConfOption = Path("conf"), timeout_s: TimeoutOption = 3_600.0) -> None:
+    """Put a damaged folder's content aside, and bring its node back as a new one in the place of the old one."""
+    raise typer.Exit(Place(conf, _say).rejoin(timeout_s))
 
 
 @app.command()
@@ -157,6 +186,10 @@ def address_of(text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise CommandRefused(str(error)) from error
+
+
+def _say(what: str) -> None:
+    print(what, flush=True)
 
 
 def _time_of(text: str) -> int | None:

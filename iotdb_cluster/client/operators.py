@@ -52,9 +52,12 @@ class MetaClient:
         """What the node says of itself; only nodes of this project do."""
         return Report.from_json(self._client.call("report", (), self._timeout_ms).json)
 
-    def remove_node(self, ip: str, meta_port: int) -> int:
-        """Ask for the removal of the node at this address; the interface's answer (page CLUSTER, "removeNode")."""
-        node = _Node(ip=ip, metaPort=meta_port, nodeIdentifier=0, dataPort=0)
+    def remove_node(self, ip: str, meta_port: int, identifier: NodeId | None = None) -> int:
+        """Ask for the removal of the node at this address; the interface's answer (page CLUSTER, "removeNode").
+
+        `identifier` says which one is meant where there are two.
+        """
+        node = _Node(ip=ip, metaPort=meta_port, nodeIdentifier=identifier or 0, dataPort=0)
         return int(self._client.call("removeNode", (node,), self._timeout_ms))
 
     def partition_table(self) -> TableLayout:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from iotdb_cluster.client.failover import Address
 from iotdb_cluster.client.operators import MetaClient, ask_report
@@ -23,43 +24,63 @@ CALL_TIMEOUT_MS = 25_000
 
 POLL_S = 0.25
 
+REFUSED_S = 5.0
+"""A refusal with a reason counts when all that is heard for so long is refusals; a group may be without a leader."""
+
+
+class Removed(IntEnum):
+    """How a removal ended, as exit status of a command: 0 only when the node is gone."""
+
+    GONE = 0
+    REFUSED = 1
+    LEAVING = 3
+    """It was begun, goes on by itself, and was not waited for any longer."""
+
 
 @dataclass(slots=True)
 class Removal:
     """The removal of the node at `target` (ip and meta port), asked of the nodes at `asked`, one after the other.
 
-    `say` is told what happens, in words; each sentence once until it changes.
+    `identifier` says which one is meant where a dead node and the one that took its place have one address. `say` is
+    told what happens, in words; each sentence once until it changes.
     """
 
     target: Address
     asked: Sequence[Address]
     say: Callable[[str], None]
+    identifier: NodeId | None = None
     now_s: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     _said: str = field(default="", init=False)
+    _refused_since_s: float | None = field(default=None, init=False)
+    _reason: str = field(default="", init=False)
 
-    def run(self, timeout_s: float, *, wait: bool) -> bool:
-        """Ask until there is an answer that counts; with `wait` until the node is gone. True when it is, or will be."""
+    def run(self, timeout_s: float, *, wait: bool) -> Removed:
+        """Ask until there is an answer that counts; with `wait` until the node is gone."""
         ends_at_s = self.now_s() + timeout_s
-        known = self._members_at_target()
-        if not self._ask(ends_at_s):
-            return False
+        known = self._members_meant()
+        refusal = self._ask(ends_at_s)
+        if refusal is not None:
+            self._tell(f"not removed: {refusal}")
+            return Removed.REFUSED
         if not wait:
             self._tell("it leaves by itself from here on; 'iotdb-cluster status' shows how far it is")
-            return True
+            return Removed.LEAVING
         return self._watch(known, ends_at_s)
 
-    def _ask(self, ends_at_s: float) -> bool:
+    def _ask(self, ends_at_s: float) -> str | None:
+        """Ask until the removal is agreed to; else why it is not."""
         while True:
             answer = self._ask_each(ends_at_s)
             if answer == AGREE:
-                return True
+                return None
             if answer is not None and answer in REFUSALS:
-                self._tell(f"not removed: {REFUSALS[answer]}")
-                return False
-            if self.now_s() >= ends_at_s:
-                self._tell("not removed: the time is over")
-                return False
+                return REFUSALS[answer]
+            now_s = self.now_s()
+            if self._refused_since_s is not None and now_s - self._refused_since_s >= REFUSED_S:
+                return self._reason
+            if now_s >= ends_at_s:
+                return "the time is over"
             self.pause(POLL_S)
 
     def _ask_each(self, ends_at_s: float) -> int | None:
@@ -68,13 +89,16 @@ class Removal:
             timeout_ms = min(CALL_TIMEOUT_MS, int(max(1.0, ends_at_s - self.now_s()) * 1000))
             try:
                 with MetaClient(address, timeout_ms=timeout_ms) as client:
-                    answer = client.remove_node(*self.target)
+                    answer = client.remove_node(*self.target, self.identifier)
             except (Unreachable, OutcomeUnknown) as error:
                 self._tell(f"{address[0]}:{address[1]}: {error.message}")
                 continue
             except RequestError as refusal:
+                self._refused_since_s = self.now_s() if self._refused_since_s is None else self._refused_since_s
+                self._reason = refusal.message
                 self._tell(f"{address[0]}:{address[1]}: {refusal.message}")
                 continue
+            self._refused_since_s = None
             if answer != ASK_AGAIN:
                 return answer
             self._tell("another change of the cluster is under way; this one waits")
@@ -82,7 +106,7 @@ class Removal:
 
     # -- watching ----------------------------------------------------------------------------------------------------
 
-    def _watch(self, known: frozenset[NodeId], ends_at_s: float) -> bool:
+    def _watch(self, known: frozenset[NodeId], ends_at_s: float) -> Removed:
         """Wait until one of the nodes that were `known` at the address is gone; there may be two, one of them dead."""
         while self.now_s() < ends_at_s:
             report = self._report()
@@ -90,17 +114,18 @@ class Removal:
                 left = known & {node.identifier for node in report.members}
                 if left != known or not known:
                     self._tell("removed")
-                    return True
+                    return Removed.GONE
                 leaving = [identifier for identifier in sorted(left) if report.states.get(identifier) == "leaving"]
                 self._tell(_progress(report, leaving[0]) if leaving else "leaving")
             self.pause(POLL_S)
         self._tell("the time is over; the node goes on leaving")
-        return False
+        return Removed.LEAVING
 
-    def _members_at_target(self) -> frozenset[NodeId]:
+    def _members_meant(self) -> frozenset[NodeId]:
         report = self._report()
         members = () if report is None else report.members
-        return frozenset(node.identifier for node in members if node.meta_address == self.target)
+        found = frozenset(node.identifier for node in members if node.meta_address == self.target)
+        return found if self.identifier is None else found & {self.identifier}
 
     def _report(self) -> Report | None:
         """What a node other than the one that goes says; that one may stop at any moment."""

@@ -34,6 +34,8 @@ class Introduction:
     members: tuple[Node, ...] = ()
     removed_at: int | None = None
     """Set where the answerer knows that whoever asked was removed: up to where it has applied the meta log."""
+    is_old_copy: bool = False
+    """Whoever asked has forgotten a start that the answerer knows."""
 
     @property
     def starts(self) -> tuple[Start, ...]:
@@ -76,7 +78,10 @@ class Introductions:
             removed_at = state.applied
             refusal = f"node {peer.node.identifier} was removed; start with an empty folder and add the node again"
         members = [node_struct(node) for node in state.nodes]
-        reply = structs.HelloAnswer(**self._own(), refusal=refusal, members_known=members, removed_at=removed_at)
+        old_copy = True if refusal is not None and refusal == self._fault_of_starts(peer) else None
+        reply = structs.HelloAnswer(
+            **self._own(), refusal=refusal, members_known=members, removed_at=removed_at, old_copy=old_copy
+        )
         return reply, peer if refusal is None else None
 
     def _own(self) -> dict[str, Any]:
@@ -151,6 +156,7 @@ def introduction(struct: Any) -> Introduction:
         refusal=getattr(struct, "refusal", None),
         members=tuple(node_of(node) for node in getattr(struct, "members_known", None) or ()),
         removed_at=getattr(struct, "removed_at", None),
+        is_old_copy=bool(getattr(struct, "old_copy", None)),
     )
 
 

@@ -350,6 +350,8 @@ class ClusterNode:
         start = after.start_of(self.me.identifier)
         if start is not None and start != before.start_of(self.me.identifier):
             self._identity.acknowledge_start(start)
+            if start == self.identity.start:
+                log.info("start_known", count=start.count)
 
     def meta_applied(self) -> None:
         self._replicas.tell_context()
@@ -367,7 +369,10 @@ class ClusterNode:
         self.context.runtime.post(META_GROUP, ContextChanged(last, last, after.tombstones))
 
     async def _was_removed(self) -> bool:
-        """Ask the other nodes; one that knows this node to be removed ends it."""
+        """Ask the other nodes; one that knows this node to be removed ends it.
+
+        Raises `StartRefused` when one of them shows that this folder is an old copy: nobody will deal with it any more.
+        """
         known = {node.identifier: node for node in (*self._hints.values(), *self.state.nodes)}
         for identifier in sorted(known.keys() - {self.me.identifier}):
             node = known[identifier]
@@ -381,6 +386,8 @@ class ClusterNode:
             if peer.removed_at is not None and peer.cluster_id == self.identity.cluster_id:
                 self.exiled(peer.removed_at)
                 return True
+            if peer.is_old_copy and peer.cluster_id == self.identity.cluster_id:
+                raise StartRefused(f"{peer.node} refuses this node: {peer.refusal}")
         return False
 
     def exiled(self, meta_index: int) -> None:
