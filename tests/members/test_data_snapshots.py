@@ -9,16 +9,17 @@ import pytest
 
 from iotdb_cluster.errors import OutcomeUnknown, RequestError
 from iotdb_cluster.members.clock import MonotonicClock
-from iotdb_cluster.members.data_snapshots import SnapshotReceiver
+from iotdb_cluster.members.data_snapshots import FilePuller
 from iotdb_cluster.members.pending import Pending, drive
 from iotdb_cluster.types.identity import Node, NodeId
-from iotdb_cluster.types.snapshots import RemoteFile
+from iotdb_cluster.types.snapshots import DataSnapshot, FileSnapshot, RemoteFile
 from tests.sim.disk import SimDisk
 
 SOURCE = Node("10.0.0.2", 9003, NodeId(2), 40010)
 CONTENT = bytes(range(200)) * 5
 FILE = RemoteFile(SOURCE, hashlib.md5(CONTENT).digest(), "data/2/root.a/0000000001.parquet")
-STAGED = "data/2/staged/1/1"
+FOLDER = "data/2/staged/1-1"
+STAGED = f"{FOLDER}/0"
 
 
 class Source:
@@ -42,9 +43,9 @@ class Source:
 
 def pull(disk: SimDisk, source: Source) -> str:
     context: Any = SimpleNamespace(disk=disk, transport=source, settings=SimpleNamespace(connection_time_out_ms=1_000))
-    member: Any = SimpleNamespace(header=SOURCE)
-    receiver = SnapshotReceiver(context)
-    return drive(receiver._pull_file(member, FILE, STAGED), MonotonicClock())
+    image = DataSnapshot(slots=((0, FileSnapshot(files=(FILE,))),), last_index=1, last_term=1)
+    staged = drive(FilePuller(context, SOURCE).pull(image, FOLDER), MonotonicClock())
+    return staged["root.a/0000000001.parquet"]
 
 
 @pytest.mark.parametrize("cut_off_at", [1, 2, 4, 5])
