@@ -143,6 +143,7 @@ class HelloAnswer:
     refusal: str | None
     members_known: list[Node] | None
     removed_at: int | None
+    old_copy: bool | None
     def __init__(
         self,
         *,
@@ -162,6 +163,7 @@ class HelloAnswer:
         refusal: str | None = ...,
         members_known: list[Node] | None = ...,
         removed_at: int | None = ...,
+        old_copy: bool | None = ...,
     ) -> None: ...
 
 class HelloRequest:
