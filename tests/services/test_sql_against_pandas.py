@@ -170,3 +170,17 @@ def test_fill(session, new_name, points, flushed, at, before, behind):
     assert previous == row[1]
     assert (linear is None) == (row[2] is None)
     assert linear is None or math.isclose(linear, row[2], abs_tol=1e-9)
+
+
+@BOUNDED
+@given(points=POINTS, flushed=st.booleans(), end=TIMES)
+def test_last_points(session, new_name, points, flushed, end):
+    device, frame = stored(session, new_name, points, flushed)
+    result = ask(session, f"select last_value(i),max_time(i),last_value(f) from {device} where time <= {end}")
+    whole, broken = (frame[name].dropna().loc[:end] for name in COLUMNS)
+    expected = [
+        None if whole.empty else whole.iloc[-1],
+        None if whole.empty else whole.index[-1],
+        None if broken.empty else broken.iloc[-1],
+    ]
+    assert ([] if whole.empty and broken.empty else [expected]) == result.values

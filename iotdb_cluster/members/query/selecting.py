@@ -30,6 +30,7 @@ from iotdb_cluster.query.conditions import (
     within,
 )
 from iotdb_cluster.query.fill import FilledRow
+from iotdb_cluster.query.last import LAST_FUNCTIONS, LastRow, Point
 from iotdb_cluster.query.streams import Chosen, Cut, Later, OneByOne, Pages, RowStream
 from iotdb_cluster.query.windows import (
     Feed,
@@ -41,6 +42,7 @@ from iotdb_cluster.query.windows import (
     wanted_functions,
 )
 from iotdb_cluster.sql.statements import Select
+from iotdb_cluster.timeseries.filters import is_time_range, time_bounds
 from iotdb_cluster.types.filters import Filter
 
 
@@ -143,6 +145,8 @@ class Selecting:
             for target in selection.targets
             if target.function is not None
         ]
+        if select.windows is None and self._are_last(selection, columns):
+            return LastRow(columns, partial(self._last, selection), self._running)
         wanted = wanted_functions(columns)
         bounds = within(select.windows.start_ms, select.windows.end_ms) if select.windows else None
         feeds: list[Feed] = []
@@ -154,6 +158,20 @@ class Selecting:
             stream = self._aligned(selection, everything, bounds)
             feeds.append(RowFeed(stream, everything, _left_to_test(selection), wanted))
         return FunctionRows(feeds, columns, select.windows)
+
+    def _are_last(self, selection: Selection, columns: Sequence[FunctionColumn]) -> bool:
+        """True when the last points of series of this node, at most up to a time, tell all that is asked."""
+        conditions = {pushed(selection.condition, position) for position in range(len(selection.series))}
+        return (
+            _is_for_each(selection)
+            and all(column.function in LAST_FUNCTIONS for column in columns)
+            and all(self._sources.is_here(series) for series in selection.series)
+            and all(condition is None or is_time_range(condition) for condition in conditions)
+        )
+
+    def _last(self, selection: Selection, position: int) -> Point | None:
+        first, last = time_bounds(pushed(selection.condition, position))
+        return self._sources.last_point(selection.series[position], first, last)
 
     def _feed(self, selection: Selection, position: int, bounds: Filter | None, wanted: Wanted) -> Feed:
         """Gathers from a series that is read by itself, from when its turn comes."""

@@ -17,7 +17,7 @@ from iotdb_cluster.query.binding import KnownSeries
 from iotdb_cluster.query.rows import Rows, empty_rows
 from iotdb_cluster.timeseries.frames import Column
 from iotdb_cluster.timeseries.series_reader import SeriesReader
-from iotdb_cluster.timeseries.values import array_of
+from iotdb_cluster.timeseries.values import Value, array_of
 from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import GroupId, Node
 from iotdb_cluster.wire.batches import decode_batch
@@ -177,6 +177,13 @@ class Sources:
         # A series that was deleted since it was found has nothing to read; one of another type is another series.
         reader.close()
         return SeriesReader(None, [], None)
+
+    def last_point(self, series: KnownSeries, first: int, last: int) -> tuple[int, Value] | None:
+        """The last point between two times, both included, of a series that is here."""
+        member = self._node.data(series.group)
+        if member is None:
+            raise unknown_group(series.group)
+        return member.store.last_point(series.path, series.data_type, first, last)
 
     def close(self) -> None:
         """End what is still open elsewhere."""

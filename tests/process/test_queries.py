@@ -1,0 +1,78 @@
+"""A query that meets a lost node gives all of its rows or an error, never a part of them."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from iotdb_cluster.client.session import Session
+from iotdb_cluster.errors import RequestError
+from tests.process.conftest import wait_for
+
+pytestmark = pytest.mark.process
+
+GROUPS = tuple(f"root.q{number}" for number in range(6))
+ROWS = 5_000
+PAGE = 700
+WHOLE = f"select s from {', '.join(f'{group}.d' for group in GROUPS)}"
+ALL_COUNTED = sorted([ROWS, float(ROWS * (ROWS - 1) // 2)] * len(GROUPS))
+COUNTED = WHOLE.replace("select s", "select count(s), sum(s)")
+
+
+class Asker:
+    """Asks one node the same queries again and again; keeps how often they were answered, and what was wrong."""
+
+    def __init__(self, node):
+        self._address = (node.ip, node.client_port)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answered = 0
+        self.refused = 0
+        self.wrong = []
+        self._thread.start()
+
+    def _run(self):
+        while not self._end.is_set():
+            try:
+                with Session([self._address], timeout_ms=10_000) as session:
+                    self._ask(session)
+            except RequestError:
+                self.refused += 1
+
+    def _ask(self, session):
+        counted = sorted(next(iter(session.query(COUNTED))))
+        rows = sum(1 for row in session.query(WHOLE, fetch_size=PAGE) if row[1:] == (row[0],) * len(GROUPS))
+        if (counted, rows) != (ALL_COUNTED, ROWS):
+            self.wrong.append((counted, rows))
+        self.answered += 1
+
+    def stop(self):
+        self._end.set()
+        self._thread.join()
+
+
+def all_answered(askers):
+    """True when each asker has more answers than when this was first asked."""
+    before = [asker.answered for asker in askers]
+    return lambda: all(asker.answered > begun for asker, begun in zip(askers, before, strict=True))
+
+
+def test_during_a_fail_over_no_query_gives_a_part(cluster_of):
+    # Two replicas on three nodes: every node asks another one for a third of the groups, and a loss stops some of them.
+    cluster = cluster_of(3, replica_num=2)
+    times = np.arange(ROWS, dtype=np.int64)
+    with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
+        for group in GROUPS:
+            session.insert_tablet(f"{group}.d", ["s"], ["INT64"], times, [times])
+    askers = [Asker(node) for node in cluster.nodes[:2]]
+    try:
+        wait_for(all_answered(askers), "answers before the loss")
+        lost = cluster.nodes[2]
+        cluster.kill(lost)
+        cluster.start_node(lost)
+        cluster.wait_until_ready()
+        wait_for(all_answered(askers), "answers after the loss")
+    finally:
+        for asker in askers:
+            asker.stop()
+    assert [] == askers[0].wrong + askers[1].wrong
