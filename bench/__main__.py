@@ -12,6 +12,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from iotdb_cluster.version import VERSION
 
 GROUP_COUNT = 16
 CLIENT_COUNTS = (1, 32)
+SETTLE_S = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,11 +78,10 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def _writes(cluster: LocalCluster, folder: Path, seconds: float) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    leaders = _leaders(cluster)
     for kind, points in (("insert", 0), ("tablet", TABLET_ROWS * TABLET_COLUMNS)):
         for count in CLIENT_COUNTS:
             _say(f"{kind}s, {count} clients")
-            mine = rate_of(_clients(kind, count, leaders), seconds)
+            mine = rate_of(_clients(kind, count, settled_leaders(cluster)), seconds)
             with bare_log(folder / f"bare-{kind}-{count}") as port:
                 bare = rate_of([{"kind": "bare", "port": port, "size": mine.frame_bytes}] * count, seconds)
             shutil.rmtree(folder / f"bare-{kind}-{count}")
@@ -106,18 +107,33 @@ def _read(cluster: LocalCluster, count: int) -> dict[str, Any]:
     }
 
 
-def _leaders(cluster: LocalCluster) -> list[tuple[str, LocalNode]]:
-    """Storage groups, and for each the node that leads its data group, to which a knowing client would connect."""
+def settled_leaders(cluster: LocalCluster) -> list[tuple[str, LocalNode]]:
+    """Storage groups, and for each the node that leads its data group, to which a knowing client would connect.
+
+    Some seconds after a start each group goes to its header (`iotdb_cluster.members.balance`): that is waited for, or
+    the clients would be left at nodes that only pass their calls on.
+    """
     nodes = {node.identifier: node for node in cluster.nodes}
     names = [f"root.g{number}" for number in range(GROUP_COUNT)]
     with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
         for name in names:
             session.set_storage_group(name)
+    headers = {name: header_of_group(cluster, name) for name in names}
+    ends_at_s = time.monotonic() + SETTLE_S
+    while True:
+        leader_of = _leader_of(cluster)
+        if all(leader_of.get(header) == header for header in nodes):
+            return [(name, nodes[header]) for name, header in headers.items()]
+        if time.monotonic() > ends_at_s:
+            raise RuntimeError(f"after {SETTLE_S} s the groups are not led by their headers yet: {leader_of}")
+        time.sleep(0.1)
+
+
+def _leader_of(cluster: LocalCluster) -> dict[int | None, int | None]:
     report = ask_report((cluster.nodes[0].ip, cluster.nodes[0].meta_port))
     if report is None:
         raise RuntimeError(f"{cluster.nodes[0].name} does not answer")
-    leader_of = {group.header: group.leader for group in report.groups}
-    return [(name, nodes[leader_of[header_of_group(cluster, name)]]) for name in names]
+    return {group.header: group.leader for group in report.groups}
 
 
 def _clients(kind: str, count: int, leaders: list[tuple[str, LocalNode]]) -> list[dict[str, Any]]:
