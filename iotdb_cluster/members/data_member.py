@@ -43,6 +43,9 @@ log = structlog.get_logger()
 MIB = 1024 * 1024
 DISK_CHECK_MS = 1_000
 
+_MAYBE_BEHIND = (StorageGroupUnknown, PathNotFound, ValueRefused)
+"""Refusals of a plan that may only mean that this member has not applied everything yet."""
+
 
 class DataGroupMember(RaftMember):
     """Proposes plans, applies them to `store`, seals it, and shortens the log behind what is sealed."""
@@ -68,6 +71,7 @@ class DataGroupMember(RaftMember):
             matches=lambda pattern: bool(store.series(pattern)),
             storage_group_of=storage_group_of,
             auto_create=context.settings.enable_auto_create_schema,
+            has_taken=store.has_taken,
         )
         self._storage_group_of = storage_group_of
         self._meta_catch_up = meta_catch_up
@@ -100,7 +104,7 @@ class DataGroupMember(RaftMember):
         Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
         """
         prepared = self._planner.prepare(plans, self._disk_refusal())
-        if any(isinstance(position, StorageGroupUnknown | PathNotFound | ValueRefused) for position in prepared.own):
+        if any(isinstance(position, _MAYBE_BEHIND) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
             await self._meta_catch_up(deadline)

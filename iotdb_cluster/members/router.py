@@ -45,6 +45,9 @@ log = structlog.get_logger()
 RETRY_MS = 30
 """First pause before the members of a group are asked again who leads; later ones grow."""
 
+_INSERTS = frozenset({PlanKind.INSERT, PlanKind.BATCHINSERT})
+_ROUTES_MAX = 4_096
+
 _PATTERN_KINDS = frozenset({PlanKind.DELETE, PlanKind.DELETE_TIMESERIES})
 
 
@@ -74,9 +77,17 @@ class Router:
         self._context = context
         self._state = state
         self._member = member
+        self._routes: tuple[MetaState | None, dict[str, GroupId]] = (None, {})
+        """Groups of devices that were written to, and the state in which they are right."""
 
     async def execute(self, kind: int, path: str, plan: bytes, deadline: Deadline) -> None:
         """Carry out one plan, whose target is `path`; returns when it is applied, or raises why not."""
+        if kind in _INSERTS:
+            group = self._route(path)
+            if group is None:
+                group = await self.group_of_path(path, deadline, made_for=plan)
+            await self._one(group, plan, deadline)
+            return
         if kind == PlanKind.SET_STORAGE_GROUP:
             await self._one(META_GROUP, plan, deadline)
             return
@@ -86,10 +97,27 @@ class Router:
         if kind in _PATTERN_KINDS:
             await self._everywhere(path, plan, deadline)
             return
-        # An insert may make what it needs; CREATE TIMESERIES is a matter of schema, which needs its storage group.
+        # CREATE TIMESERIES is a matter of schema, which needs its storage group; an insert may make what it needs.
         may_make = kind != PlanKind.CREATE_TIMESERIES or self._context.settings.enable_auto_create_schema
         group = await self.group_of_path(path, deadline, made_for=plan if may_make else None)
         await self._one(group, plan, deadline)
+
+    def _route(self, path: str) -> GroupId | None:
+        """As `group_of_path`, from memory where the same was asked before; None when there is no storage group."""
+        state = self.ready_state()
+        known_in, routes = self._routes
+        if known_in is not state:
+            routes = {}
+            self._routes = (state, routes)
+        group = routes.get(path)
+        if group is None:
+            storage_group = state.storage_group_of(path)
+            if storage_group is None:
+                return None
+            if len(routes) >= _ROUTES_MAX:
+                routes.clear()
+            group = routes[path] = self.group_of_storage_group(storage_group)
+        return group
 
     async def set_storage_group(self, path: str, deadline: Deadline) -> None:
         """Make a storage group; done already is done."""
@@ -263,15 +291,14 @@ class Router:
 
     def _next_target(self, group: GroupId, hint: NodeId | None, asked: set[NodeId]) -> NodeId | None:
         """Whom to ask next: the hinted leader, the one this node knows, then every member; each once in a round."""
+        self.ready_state()
+        if hint is not None and hint not in asked:
+            return hint
         own = self._member(group)
-        candidates: list[NodeId] = [
-            candidate for candidate in (hint, own.leader if own else None) if candidate is not None
-        ]
-        candidates += [node.identifier for node in self._members_of(group)]
-        for candidate in candidates:
-            if candidate not in asked:
-                return candidate
-        return None
+        leader = None if own is None else own.leader
+        if leader is not None and leader not in asked:
+            return leader
+        return next((node.identifier for node in self._members_of(group) if node.identifier not in asked), None)
 
     def _members_of(self, group: GroupId) -> Sequence[Node]:
         state = self.ready_state()

@@ -4,10 +4,11 @@ import struct
 from collections.abc import Sequence
 
 from iotdb_cluster.errors import MalformedInput
-from iotdb_cluster.types.plans import TabletPlan
+from iotdb_cluster.types.plans import Packed, TabletPlan
 from iotdb_cluster.types.schema import WIDTH_BYTES, DataType
 
 _LENGTH = struct.Struct(">i")
+_DATA_TYPES = {int(data_type): data_type for data_type in DataType}
 
 
 def tablet_of(
@@ -21,15 +22,17 @@ def tablet_of(
     if len(times) != 8 * rows:
         raise MalformedInput(f"{len(times)} bytes of times for {rows} rows, {8 * rows} are needed")
     data_types = tuple(_data_type(ordinal) for ordinal in types)
-    columns: list[bytes] = []
+    columns: list[Packed] = []
     start = 0
+    # Views: the plan's bytes are put together from them, and nobody keeps them.
+    view = memoryview(values)
     for measurement, data_type in zip(measurements, data_types, strict=True):
         end = _column_end(values, start, data_type, rows)
         if end > len(values):
             raise MalformedInput(
                 f"the values end in column {measurement}: {len(values)} bytes, at least {end} are needed"
             )
-        columns.append(values[start:end])
+        columns.append(view[start:end])
         start = end
     if start != len(values):
         raise MalformedInput(f"{len(values) - start} bytes behind the last column")
@@ -38,8 +41,8 @@ def tablet_of(
 
 def _data_type(ordinal: int) -> DataType:
     try:
-        return DataType(ordinal)
-    except ValueError:
+        return _DATA_TYPES[ordinal]
+    except KeyError:
         raise MalformedInput(f"{ordinal} is no data type") from None
 
 

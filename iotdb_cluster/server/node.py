@@ -19,6 +19,7 @@ from iotdb_cluster.members.meta_service import MetaService
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.server.loop import Background, End, RuntimeThread, WakeUp
+from iotdb_cluster.server.memory import keep_freed_memory
 from iotdb_cluster.server.peers import PeerTransport
 from iotdb_cluster.server.transport.limits import TransportLimits
 from iotdb_cluster.server.transport.server import ThriftServer
@@ -156,6 +157,7 @@ def run_node(settings: Settings, ready: Callable[[], None] | None = None, *, joi
 
     With `joins` a node without a cluster asks to be added to that of its seed nodes.
     """
+    keep_freed_memory()
     process = NodeProcess(settings, joins=joins)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: process.stop(signal.Signals(received).name))

@@ -243,6 +243,19 @@ class Content:
                     self.frozen_bytes += grown
         return settled
 
+    def has_taken(self, plan: InsertPlan | TabletPlan) -> bool:
+        """True when something of these series and, in a tablet, types was applied before. Any thread, without a lock.
+
+        False does not mean that the series do not exist.
+        """
+        device = self.schema.devices.get(plan.device or "")
+        if device is None:
+            return False
+        if isinstance(plan, InsertPlan):
+            return plan.measurements in device.row_shapes
+        shape = device.tablet_shapes.get(plan.measurements)
+        return shape is not None and shape.data_types == plan.data_types
+
     def _device(self, path: str | None, measurements: tuple[str | None, ...]) -> Device:
         if path is None:
             raise ValueRefused("the row has no device")
@@ -283,10 +296,10 @@ class Content:
 
     def _insert_tablet(self, plan: TabletPlan) -> None:
         device = self._device(plan.device, plan.measurements)
-        key = (plan.measurements, plan.data_types)
-        shape = device.tablet_shapes.get(key)
-        if shape is None:
-            shape = device.remember_tablet(key, _tablet_shape(device, plan))
+        shape = device.tablet_shapes.get(plan.measurements)
+        # Kept by the names alone: types are enum members, whose hashes would cost more than this comparison.
+        if shape is None or shape.data_types != plan.data_types:
+            shape = device.remember_tablet(plan.measurements, _tablet_shape(device, plan))
         rows = plan.rows
         if rows < 0 or len(plan.times) != 8 * rows:
             raise MalformedInput(f"{plan.device}: {len(plan.times)} bytes of times for {rows} rows")

@@ -16,11 +16,11 @@ from iotdb_cluster.types.paths import (
     split_series,
 )
 from iotdb_cluster.types.plans import CreateTimeseriesPlan
-from iotdb_cluster.types.schema import DataType, TimeseriesSchema
+from iotdb_cluster.types.schema import TimeseriesSchema
 
 _MAX_SHAPES = 64
 
-TabletKey = tuple[tuple[str | None, ...], tuple[DataType, ...]]
+Measurements = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,9 @@ class Device:
         self.nodes = nodes_of(path)
         self.storage_group = storage_group
         self.series: dict[str, Series] = {}
-        self.row_shapes: dict[tuple[str | None, ...], RowShape] = {}
-        self.tablet_shapes: dict[TabletKey, RowShape] = {}
+        self.row_shapes: dict[Measurements, RowShape] = {}
+        self.tablet_shapes: dict[Measurements, RowShape] = {}
+        """Of checked tablets: those with the types of their series."""
         self._all: Mapping[str, Series] | None = None
 
     def everything(self) -> Mapping[str, Series]:
@@ -66,14 +67,14 @@ class Device:
             return list(self.everything())
         return [wanted] if wanted in self.series else []
 
-    def remember_row(self, key: tuple[str | None, ...], shape: RowShape) -> RowShape:
+    def remember_row(self, key: Measurements, shape: RowShape) -> RowShape:
         """Keep a checked shape for the next row of its kind."""
         if len(self.row_shapes) >= _MAX_SHAPES:
             self.row_shapes.clear()
         self.row_shapes[key] = shape
         return shape
 
-    def remember_tablet(self, key: TabletKey, shape: RowShape) -> RowShape:
+    def remember_tablet(self, key: Measurements, shape: RowShape) -> RowShape:
         """Keep a checked shape for the next tablet of its kind."""
         if len(self.tablet_shapes) >= _MAX_SHAPES:
             self.tablet_shapes.clear()

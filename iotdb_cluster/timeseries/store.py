@@ -28,7 +28,7 @@ from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.paths import Pattern, is_prefix, nodes_of
-from iotdb_cluster.types.plans import Plan
+from iotdb_cluster.types.plans import InsertPlan, Plan, TabletPlan
 from iotdb_cluster.types.schema import DataType, TimeseriesSchema
 
 STAGED_FOLDER = "staged"
@@ -298,6 +298,13 @@ class GroupStore:
             found = self._content.schema.devices.get(device)
             everything = {} if found is None else found.everything()
         return {measurement: series.schema for measurement, series in everything.items()}
+
+    def has_taken(self, plan: InsertPlan | TabletPlan) -> bool:
+        """True when the series of an insert are known to exist, from an earlier one like it; quicker than the schema.
+
+        False does not mean that they do not.
+        """
+        return self._content.has_taken(plan)
 
     def open_series(self, path: str, condition: Filter | None = None) -> SeriesReader:
         """A reader over a series as it is now; one that has nothing to read for an unknown series.

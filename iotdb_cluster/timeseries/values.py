@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iotdb_cluster.errors import MalformedInput, ValueRefused
+from iotdb_cluster.types.plans import Packed
 from iotdb_cluster.types.schema import WIDTH_BYTES, DataType
 
 Times = NDArray[np.int64]
@@ -141,13 +142,13 @@ CONVERTERS: dict[DataType, Callable[[str], Value]] = {
 """By type: text to value, raising `ValueError`."""
 
 
-def unpacked_column(data: bytes, data_type: DataType, rows: int, measurement: str) -> Values:
+def unpacked_column(data: Packed, data_type: DataType, rows: int, measurement: str) -> Values:
     """A packed column as an array that may be big-endian and shares `data`; raises `MalformedInput`.
 
     Shape: `rows`. BOOLEAN comes as u1, to be compared with 1; see `native`.
     """
     if data_type is DataType.TEXT:
-        return object_array(_unpacked_texts(data, rows, measurement))
+        return object_array(_unpacked_texts(bytes(data), rows, measurement))
     if len(data) != rows * WIDTH_BYTES[data_type]:
         raise MalformedInput(
             f"{measurement}: {len(data)} bytes for {rows} {data_type.name} values of {WIDTH_BYTES[data_type]} bytes"

@@ -6,6 +6,7 @@ for exactly one node, and a pattern that ends above a series means everything be
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from iotdb_cluster.errors import PathIllegal
 
@@ -59,8 +60,9 @@ def check_storage_group(path: str) -> tuple[str, ...]:
     return nodes
 
 
+@lru_cache(maxsize=4096)
 def check_device(path: str) -> tuple[str, ...]:
-    """The nodes of a device; raises `PathIllegal` when no device can have this path."""
+    """The nodes of a device; raises `PathIllegal` when no device can have this path. Remembered: each row asks."""
     nodes = _checked(path, "device", least_levels=2, wildcards=False)
     if nodes[-1][0] in _QUOTES:
         raise PathIllegal(f"device {_shown(path)}: only a series may end in quotes")

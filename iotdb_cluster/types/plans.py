@@ -9,6 +9,9 @@ from enum import IntEnum
 
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
 
+Packed = bytes | memoryview
+"""Big-endian values; a view shares the bytes that the plan came in."""
+
 
 class PlanKind(IntEnum):
     """The plan type byte; from 64 up they are this project's own."""
@@ -59,8 +62,16 @@ class TabletPlan:
     measurements: tuple[str | None, ...]
     data_types: tuple[DataType, ...]
     rows: int
-    times: bytes
-    columns: tuple[bytes, ...]
+    times: Packed
+    columns: tuple[Packed, ...]
+
+    def __repr__(self) -> str:
+        """As a dataclass shows itself, with the bytes themselves where they are views."""
+        columns = tuple(map(bytes, self.columns))
+        return (
+            f"TabletPlan(device={self.device!r}, measurements={self.measurements!r}, data_types={self.data_types!r}, "
+            f"rows={self.rows!r}, times={bytes(self.times)!r}, columns={columns!r})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

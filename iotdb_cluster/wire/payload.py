@@ -52,6 +52,11 @@ class PayloadReader:
         at = self._advance(width)
         return self.data[at : self.at]
 
+    def view(self, width: int) -> memoryview:
+        """The next bytes where they are: nothing is copied, and the payload lives as long as the view."""
+        at = self._advance(width)
+        return memoryview(self.data)[at : self.at]
+
     def u8(self) -> int:
         """An unsigned byte."""
         return self.data[self._advance(1)]

@@ -126,13 +126,16 @@ class FramedMessages:
         if not 0 < length <= self._max_bytes:
             raise self._refusal(length)
         if len(buffer) < end:
-            if not incoming.fill_until(end, ends_at_s or time.monotonic() + self._timeout_s):
-                came = len(incoming.buffer) - 4
+            # Without the length in front, what has come is the whole message: cutting it out would copy it again.
+            incoming.buffer = buffer[4:]
+            if not incoming.fill_until(length, ends_at_s or time.monotonic() + self._timeout_s):
+                came = len(incoming.buffer)
                 raise MessageRefused(
                     f"a frame of {length} bytes was cut behind {came} or took longer than {self._timeout_s} s",
-                    incoming.buffer[4 : 4 + HEAD_BYTES],
+                    incoming.buffer[:HEAD_BYTES],
                 )
-            buffer = incoming.buffer
+            message, incoming.buffer = incoming.buffer, b""
+            return message
         incoming.buffer = buffer[end:]
         return buffer[4:end]
 
