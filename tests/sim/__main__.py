@@ -14,7 +14,7 @@ import time
 from itertools import chain
 
 from tests.sim.batch import endless_jobs, jobs_for, kept_jobs, run_all, spread
-from tests.sim.cluster.world import run_seed
+from tests.sim.cluster.play import play
 from tests.sim.group.run import GroupRun
 from tests.sim.hunt import all_hunts
 
@@ -27,7 +27,7 @@ def show_seed(seed: str) -> int:
         outcome = GroupRun(int(seed[1:]), show=print).run()
         print(outcome)
         return 0 if outcome.fault is None else 1
-    result = run_seed(seed, print)
+    result = play(int(seed), print)
     print(result.line())
     if result.fault is not None:
         print(f"FAILED: {result.fault}")

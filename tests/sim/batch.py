@@ -10,7 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
-from tests.sim.cluster.world import Result, run_seed, shared_codec
+from tests.sim.cluster.play import play
+from tests.sim.cluster.world import Result, shared_codec
 from tests.sim.group.run import GroupRun, Outcome
 from tests.sim.kept_seeds import CLUSTER_SEEDS, GROUP_SEEDS
 
@@ -74,7 +75,7 @@ def run_job(job: Job) -> list[Result] | list[Outcome]:
     """Run in a process of its own."""
     if job.is_cluster:
         gc.disable()  # the process ends with the seed: nobody needs to look for its garbage
-        return [run_seed(str(seed)) for seed in job.seeds]
+        return [play(seed) for seed in job.seeds]
     return [GroupRun(seed).run() for seed in job.seeds]
 
 

@@ -77,7 +77,7 @@ def log_is_never_synced(original: Any) -> Any:
     return write_batch
 
 
-@bug(Router, "execute_in", budget=20)
+@bug(Router, "execute_in", budget=60)
 def repeated_after_unknown(original: Any) -> Any:
     """A forwarded call is sent again although the first attempt may have taken effect (rule 3.9)."""
 
