@@ -18,9 +18,10 @@ HEAD = """\
 
 Made by `make bench`, which also writes `bench/results.json`. Three node processes on one machine, `replica_num` 3;
 every acknowledged call is durable on a majority. The load comes from up to four other processes on the same machine, in
-bursts of {seconds:g} s. Beside each figure stands a bare replicated log (`bench/bare_log.py`: three processes, a fixed
-leader, no Thrift, no elections, nothing decoded or applied) with frames of the same size in the same run: it is what
-this machine, its disk and Python's threads allow. Absolute figures depend on the machine, ratios less so.
+bursts of {seconds:g} s; each client is connected to the node that leads the group of its device. Beside each figure
+stands a bare replicated log (`bench/bare_log.py`: three processes, a fixed leader, no Thrift, no elections, nothing
+decoded or applied) with frames of the same size in the same run: it is what this machine, its disk and Python's threads
+allow. Absolute figures depend on the machine, ratios less so.
 
 Measured {measured_at} with version {version}: {cores} cores ({machine}), {memory_gb} GB, {system}, CPython {python};
 one small append with fdatasync takes {fdatasync_us:g} microseconds.

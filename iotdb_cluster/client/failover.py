@@ -94,6 +94,12 @@ class Failover(Generic[C]):
             if pause_s:
                 self._pause(pause_s)
 
+    def begin_again(self) -> None:
+        """Go on with the first node, when another one is used now."""
+        if self._at % len(self._addresses):
+            self.close()
+            self._at = 0
+
     def close(self) -> None:
         """Close the connection; the next call opens one again."""
         connection, self._connection = self._connection, None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from iotdb_cluster.client.connection import ThriftClient
 from iotdb_cluster.client.failover import Address, Failover, parse_address
 from iotdb_cluster.client.result import Opened, Result
+from iotdb_cluster.client.routes import Routes
 from iotdb_cluster.client.statuses import check, error_of, error_of_status, had_no_effect
 from iotdb_cluster.client.tables import TABLET_ROWS, tablets_of
 from iotdb_cluster.client.values import DEFAULT_ENCODING, packed_column, packed_times, text_of, type_of
@@ -23,15 +25,20 @@ from iotdb_cluster.errors import (
     Unreachable,
     ValueRefused,
 )
+from iotdb_cluster.types.report import Report
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
 from iotdb_cluster.wire.idl import STRUCTS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SERVICE = "TSIService"
+SERVICE = "ClientExtension"
+"""The calls of `TSIService` under the same names, which any server understands, and those that only ours have."""
 PROTOCOL_V1 = 0
 CLOSE_TIMEOUT_MS = 1_000
+REPORT_TIMEOUT_MS = 1_000
+ROUTES_FOR_S = 10.0
+"""After so long it is asked again who leads what: nobody tells when another node takes over."""
 BATCH_FAILED = -3
 
 _OpenSession = STRUCTS["TSOpenSessionReq"].make
@@ -86,6 +93,9 @@ class Session:
     repetitions. A call that certainly took no effect is sent again by itself. Of one that may have taken effect
     `OutcomeUnknown` is raised, unless `repeatable` was said: then it is sent again, which is right only where nobody
     else writes other values to the same times, since an old value would come back over a newer one.
+    With `direct`, rows and tablets of one device go to whichever of `nodes` leads them, over a connection of their own,
+    which spares the cluster passing them on; where that is not known, or fails, they go as all other calls. Servers
+    that do not say who leads are used as without it.
     Everything raised is a `RequestError`; its `code` is the one of the interface.
     """
 
@@ -98,6 +108,7 @@ class Session:
         timeout_ms: int = 20_000,
         repeatable: bool = False,
         time_zone: str | None = None,
+        direct: bool = False,
     ) -> None:
         given = [nodes] if isinstance(nodes, str) else nodes
         addresses = [parse_address(node) if isinstance(node, str) else node for node in given]
@@ -106,7 +117,12 @@ class Session:
         self._time_zone = time_zone
         self._repeatable = repeatable
         self._timeout_ms = timeout_ms
+        self._addresses = addresses
         self._failover = Failover(addresses, self._login, timeout_ms)
+        self._direct = direct and len(addresses) > 1
+        self._routes = Routes({})
+        self._routes_until_s = 0.0
+        self._by_leader: dict[Address, Failover[_Login]] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -117,11 +133,10 @@ class Session:
 
     def close(self) -> None:
         """Log out; where the node cannot be told, it ends the session with the connection."""
-        login = self._failover.connection
-        if login is not None:
-            with suppress(ClusterError):
-                login.client.call("closeSession", (_CloseSession(sessionId=login.session_id),), CLOSE_TIMEOUT_MS)
-        self._failover.close()
+        for failover in (self._failover, *self._by_leader.values()):
+            if failover.connection is not None:
+                _log_out(failover.connection)
+            failover.close()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -168,7 +183,7 @@ class Session:
         def request(session_id: int) -> tuple[Any]:
             return (_Insert(sessionId=session_id, deviceId=device, measurements=names, values=texts, timestamp=time),)
 
-        self._call("insert", request)
+        self._call("insert", request, device=device)
 
     def insert_rows(self, rows: Sequence[Row]) -> None:
         """Write rows of any devices, each for itself; raises `RowsRefused` when some of them were not written."""
@@ -258,7 +273,7 @@ class Session:
                 ),
             )
 
-        self._call("insertBatch", request, status=lambda answer: answer.status)
+        self._call("insertBatch", request, status=lambda answer: answer.status, device=device)
 
     def delete_data(self, paths: Sequence[str] | str, time: int) -> None:
         """Delete the points of all series that the paths or patterns match with times at or below `time`."""
@@ -348,8 +363,12 @@ class Session:
         args: Callable[[int], tuple[Any, ...]],
         *,
         status: Callable[[Any], Any] = lambda answer: answer,
+        device: str | None = None,
     ) -> Any:
-        """The answer to a call that succeeded. `status` finds the `TSStatus` in an answer; None when it has none."""
+        """The answer to a call that succeeded. `status` finds the `TSStatus` in an answer; None when it has none.
+
+        `device` is whose rows it writes, for the way to them.
+        """
 
         def attempt(login: _Login, timeout_ms: int) -> Any:
             answer = login.client.call(method, args(login.session_id), timeout_ms)
@@ -358,7 +377,39 @@ class Session:
                 check(found)
             return answer
 
-        return self._failover.run(attempt, repeatable=self._repeatable)
+        failover = self._failover if device is None or not self._direct else self._way_to(device)
+        return failover.run(attempt, repeatable=self._repeatable)
+
+    def _way_to(self, device: str) -> "Failover[_Login]":
+        """The nodes in the order in which a device's rows try them: who leads them first."""
+        now_s = monotonic()
+        if now_s >= self._routes_until_s:
+            self._routes_until_s = now_s + ROUTES_FOR_S
+            self._learn_routes()
+        leader = self._routes.leader_of(device)
+        if leader is None:
+            return self._failover
+        if leader not in self._by_leader:
+            others = [address for address in self._addresses if address != leader]
+            self._by_leader[leader] = Failover([leader, *others], self._login, self._timeout_ms)
+        return self._by_leader[leader]
+
+    def _learn_routes(self) -> None:
+        """Ask every node; those that do not answer, or cannot, are left out."""
+        reports: dict[Address, Report] = {}
+        for address in self._addresses:
+            with suppress(RequestError):
+                login = self._login(address, REPORT_TIMEOUT_MS)
+                try:
+                    answer = login.client.call("report", (login.session_id,), REPORT_TIMEOUT_MS)
+                    reports[address] = Report.from_json(answer.json)
+                finally:
+                    _log_out(login)
+                    login.close()
+        self._routes = Routes(reports)
+        # A way that began elsewhere goes back to the leader with the next call.
+        for failover in self._by_leader.values():
+            failover.begin_again()
 
     def _opened(self, method: str, sql: str, fetch_size: int, *, repeatable: bool) -> Opened:
         """The answer to a statement, with what it takes to ask for more."""
@@ -389,6 +440,12 @@ class Session:
             client.close()
             raise
         return _Login(client, answer.sessionId)
+
+
+def _log_out(login: _Login) -> None:
+    """End a session; where the node cannot be told, it ends it with the connection."""
+    with suppress(ClusterError):
+        login.client.call("closeSession", (_CloseSession(sessionId=login.session_id),), CLOSE_TIMEOUT_MS)
 
 
 def _harmless(call: Callable[[], T]) -> T:
