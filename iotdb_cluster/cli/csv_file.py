@@ -7,9 +7,10 @@ one wins.
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,6 +31,9 @@ NUMPY_TYPES: Mapping[DataType, type[np.generic]] = {
     DataType.DOUBLE: np.float64,
 }
 
+INFERRED = (DataType.BOOLEAN, DataType.INT64, DataType.DOUBLE)
+INFERRED_FROM_LINES = 1_000
+
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -44,17 +48,46 @@ class Rows:
     columns: tuple[Column, ...]
 
 
+BadLine: TypeAlias = Callable[[int, list[str], str], None]
+"""Takes a line that is left out: its number, its cells, and the reason."""
+
+_TYPED = re.compile(rf"(.*?)\s*(?:\((\w+)\)|:({'|'.join(DataType.__members__)}))")
+"""A column that says its type: `root.a.b(FLOAT)` or `root.a.b:FLOAT`."""
+
+
 class CsvFile:
     """A CSV file with its header read and its columns' types known."""
 
-    def __init__(self, path: Path, types: Mapping[str, DataType]) -> None:
-        """`types` names columns by full path or by their last node; raises `PathIllegal` or `ValueRefused`."""
+    def __init__(
+        self,
+        path: Path,
+        types: Mapping[str, DataType],
+        *,
+        known: Callable[[Sequence[str]], Mapping[str, DataType]] | None = None,
+        zone: tzinfo | None = None,
+    ) -> None:
+        """`types` names columns by full path or by their last node; raises `PathIllegal` or `ValueRefused`.
+
+        Columns that neither `types` nor the header gives a type are looked up by `known`, and where that is given but
+        does not know them either, the first lines tell. Times without an offset are read in `zone`.
+        """
         self.path = path
-        with path.open(newline="", encoding="utf-8") as file:
-            header = next(csv.reader(file), [])
+        self.lines_read = 0
+        """Data lines that were taken from the file so far, the skipped and the bad ones included."""
+        self._zone = zone
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            first = list(islice(reader, INFERRED_FROM_LINES)) if known is not None else []
         if len(header) < 2:
             raise ValueRefused(f"{path}: the first line must name the time and at least one series")
-        self.series = tuple(header[1:])
+        stated = [_TYPED.fullmatch(name) for name in header[1:]]
+        self.series = tuple(found[1] if found else name for found, name in zip(stated, header[1:], strict=True))
+        given = {name: found[2] or found[3] for found, name in zip(stated, self.series, strict=True) if found}
+        types = {**parse_types(",".join(f"{name}={kind}" for name, kind in given.items())), **types}
+        resolved = {name: kind for name in self.series if (kind := _given(name, types)) is not None}
+        if known is not None and len(resolved) < len(self.series):
+            types = {**_inferred(self.series, first), **known(self.series), **resolved}
         self.data_types = tuple(_type_of(path, name, types) for name in self.series)
         self._devices: dict[str, list[int]] = {}
         for number, name in enumerate(self.series):
@@ -62,25 +95,54 @@ class CsvFile:
                 raise PathIllegal(f"{path}: column '{name}' is not a series path (root....)")
             self._devices.setdefault(name.rpartition(".")[0], []).append(number)
 
-    def chunks(self, rows_max: int = 1000) -> Iterator[list[Rows]]:
-        """The file in order, at most `rows_max` lines at a time; raises `ValueRefused` with line, column and value."""
-        with self.path.open(newline="", encoding="utf-8") as file:
+    def chunks(self, rows_max: int = 1000, *, skip: int = 0, on_bad: BadLine | None = None) -> Iterator[list[Rows]]:
+        """The file in order, at most `rows_max` lines at a time, without the first `skip`.
+
+        A line that cannot be read goes to `on_bad`, or raises `ValueRefused` with line, column and value.
+        """
+        for lines in self._lines(rows_max, skip, on_bad):
+            try:
+                yield self._converted(lines)
+            except ValueRefused:
+                if on_bad is None:
+                    raise
+                yield self._converted(self._good(lines, on_bad))
+
+    def _lines(self, rows_max: int, skip: int, on_bad: BadLine | None) -> Iterator[list[tuple[int, list[str]]]]:
+        with self.path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             next(reader)
             lines: list[tuple[int, list[str]]] = []
+            self.lines_read = 0
             for cells in reader:
                 if not cells:
                     continue
+                self.lines_read += 1
+                if self.lines_read <= skip:
+                    continue
                 if len(cells) != len(self.series) + 1:
-                    raise ValueRefused(
-                        f"{self.path}, line {reader.line_num}: {len(cells)} cells, but {len(self.series) + 1} columns"
-                    )
+                    problem = f"{len(cells)} cells, but {len(self.series) + 1} columns"
+                    if on_bad is None:
+                        raise ValueRefused(f"{self.path}, line {reader.line_num}: {problem}")
+                    on_bad(reader.line_num, cells, problem)
+                    continue
                 lines.append((reader.line_num, cells))
                 if len(lines) == rows_max:
-                    yield self._converted(lines)
+                    yield lines
                     lines = []
-            if lines:
-                yield self._converted(lines)
+            if lines or on_bad is not None:
+                yield lines
+
+    def _good(self, lines: Sequence[tuple[int, list[str]]], on_bad: BadLine) -> list[tuple[int, list[str]]]:
+        good = []
+        for number, cells in lines:
+            try:
+                self._converted([(number, cells)])
+            except ValueRefused as error:
+                on_bad(number, cells, error.message.removeprefix(f"{self.path}, line {number}, "))
+            else:
+                good.append((number, cells))
+        return good
 
     def _converted(self, lines: Sequence[tuple[int, list[str]]]) -> list[Rows]:
         times = np.array([self._time(number, cells[0]) for number, cells in lines], dtype=np.int64)
@@ -114,7 +176,7 @@ class CsvFile:
 
     def _time(self, line: int, text: str) -> int:
         try:
-            return parse_time(text)
+            return parse_time(text, self._zone)
         except ValueError as error:
             raise ValueRefused(f"{self.path}, line {line}, first column: '{text}' is not a time: {error}") from error
 
@@ -128,11 +190,13 @@ class CsvFile:
             ) from error
 
 
-def parse_time(text: str) -> int:
-    """Milliseconds since 1970 UTC: a whole number, or ISO 8601 with an offset. Raises `ValueError`."""
+def parse_time(text: str, zone: tzinfo | None = None) -> int:
+    """Milliseconds since 1970 UTC: a whole number, or ISO 8601 with an offset, or in `zone`. Raises `ValueError`."""
     if re.fullmatch(r"[+-]?\d+", text):
         return int(text)
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None and zone is not None:
+        moment = moment.replace(tzinfo=zone)
     if moment.tzinfo is None:
         raise ValueError("it has no offset (such as +08:00)")
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
@@ -167,10 +231,34 @@ def parse_types(text: str) -> dict[str, DataType]:
 
 
 def _type_of(path: Path, name: str, types: Mapping[str, DataType]) -> DataType:
-    known = types.get(name, types.get(name.rpartition(".")[2]))
+    known = _given(name, types)
     if known is None:
         raise ValueRefused(f"{path}: column '{name}' has no type; say it with --types {name.rpartition('.')[2]}=TYPE")
     return known
+
+
+def _given(name: str, types: Mapping[str, DataType]) -> DataType | None:
+    return types.get(name, types.get(name.rpartition(".")[2]))
+
+
+def _inferred(series: Sequence[str], lines: Sequence[list[str]]) -> dict[str, DataType]:
+    """The narrowest of BOOLEAN, INT64, DOUBLE and TEXT that holds what a column has in these lines."""
+    types: dict[str, DataType] = {}
+    for number, name in enumerate(series, start=1):
+        cells = [cells[number] for cells in lines if len(cells) > number and cells[number] != ""]
+        types[name] = next((kind for kind in INFERRED if cells and _all_are(cells, kind)), DataType.TEXT)
+    return types
+
+
+def _all_are(cells: Sequence[str], kind: DataType) -> bool:
+    if kind is DataType.BOOLEAN:
+        return all(cell.lower() in ("true", "false") for cell in cells)
+    try:
+        for cell in cells:
+            parse_value(cell, kind)
+    except ValueError:
+        return False
+    return True
 
 
 def _by_gaps(

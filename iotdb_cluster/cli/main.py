@@ -14,15 +14,19 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from iotdb_cluster.cli.check import check_node
-from iotdb_cluster.cli.csv_file import CsvFile, parse_time, parse_types
+from iotdb_cluster.cli.csv_file import parse_time
 from iotdb_cluster.cli.local import run_local
-from iotdb_cluster.cli.people import import_csv, print_series
+from iotdb_cluster.cli.people import print_series
 from iotdb_cluster.cli.replacing import Place, asked_nodes
+from iotdb_cluster.cli.shell.running import run_sql
+from iotdb_cluster.cli.shell.showing import FORMATS
 from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster
+from iotdb_cluster.cli.transfer import export_query, import_file
 from iotdb_cluster.client.failover import Address, parse_address
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.removal import Removal
+from iotdb_cluster.client.session import Session
 from iotdb_cluster.errors import ClusterError, CommandRefused
 from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.version import VERSION
@@ -149,22 +153,91 @@ def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of 
         raise typer.Exit(1)
 
 
+@app.command()
+def sql(
+    node: NodeOption = "127.0.0.1:55560",
+    user: UserOption = "root",
+    password: PasswordOption = "root",
+    ask_password: Annotated[bool, typer.Option("-W", "--ask-password", help="Ask for the password.")] = False,
+    execute: Annotated[
+        list[str] | None, typer.Option("-e", "--execute", metavar="SQL", help="Carry this out and leave; repeatable.")
+    ] = None,
+    shape: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How results are shown.")] = "table",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File for the result of one query.")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Zone of times without an offset: +08:00, Asia/Shanghai.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that a call for rows may take.")] = 60,
+) -> None:
+    """Statements from a prompt, from -e, or from standard input when that is no terminal.
+
+    A statement that fails ends it with exit status 1; at the prompt the next one is asked for.
+    """
+    if shape not in FORMATS:
+        raise CommandRefused(f"--format {shape}: one of {', '.join(FORMATS)} is needed")
+    if ask_password:
+        password = typer.prompt("password", hide_input=True, err=True)
+    run_sql(
+        Session([address_of(node)], user, password, timeout_ms=int(timeout * 1000), time_zone=time_zone),
+        node,
+        "\n".join(f"{each};" for each in execute) if execute else None,
+        shape,
+        output,
+    )
+
+
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV file: first column the time, others named by series path.")],
-    types: Annotated[str, typer.Option(help="Type of each column: name=TYPE,... by path or by its last node.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet: first column the time, others named by series path.")],
+    types: Annotated[str, typer.Option(help="Type of columns: name=TYPE,... by path or by its last node.")] = "",
+    node: NodeOption = "127.0.0.1:55560",
+    user: UserOption = "root",
+    password: PasswordOption = "root",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an import of this file ended early.")] = False,
+    bad_rows: Annotated[
+        Path | None, typer.Option(help="CSV file for lines that cannot be read, each with the reason.")
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Zone of times without an offset: +08:00, Asia/Shanghai.")
+    ] = None,
+) -> None:
+    """Bring a CSV or Parquet file into the cluster.
+
+    Times are ISO 8601, or milliseconds; empty cells are gaps. The type of a column is the one given, or the header's
+    (root.a.b(FLOAT)), or that of the series there is, or what the first 1,000 lines look like. Without --bad-rows the
+    first bad line ends it; with it the exit status is 1 when there were any.
+    """
+    with Session([address_of(node)], user, password) as session, _progress() as bar:
+        task = bar.add_task("", total=None)
+        done = import_file(
+            file,
+            session,
+            lambda rows, points: bar.update(task, completed=points, description=f"{rows:,} rows, points"),
+            types=types,
+            resume=resume,
+            bad_rows=bad_rows,
+            zone=time_zone,
+        )
+    print(f"{done.points} points")
+    if done.bad:
+        print(f"iotdb-cluster: {done.bad} lines could not be read; they are in {bad_rows}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="A SELECT statement, or the path of a series, prefix or pattern.")],
+    file: Annotated[Path, typer.Argument(help="Where to; its ending says the format.")],
+    shape: Annotated[str | None, typer.Option("--format", metavar="csv|json|parquet", help="Another format.")] = None,
     node: NodeOption = "127.0.0.1:55560",
     user: UserOption = "root",
     password: PasswordOption = "root",
 ) -> None:
-    """Bring a CSV file into the cluster. Times are ISO 8601 with an offset, or milliseconds; empty cells are gaps."""
-    source = CsvFile(file, parse_types(types))
-    with Progress(TextColumn("{task.completed:,} points"), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("points", total=None)
-        points = import_csv(
-            source, address_of(node), (user, password), lambda so_far: bar.update(task, completed=so_far)
-        )
-    print(f"{points} points")
+    """Write series into a CSV, JSON or Parquet file; `import` takes CSV and Parquet again."""
+    with Session([address_of(node)], user, password, timeout_ms=60_000) as session, _progress() as bar:
+        task = bar.add_task("rows", total=None)
+        rows = export_query(session, source, file, shape, lambda so_far: bar.update(task, completed=so_far))
+    print(f"{rows} rows")
 
 
 @app.command()
@@ -178,6 +251,11 @@ def read(
 ) -> None:
     """Print a series as CSV, which `import` takes again."""
     print_series(series, address_of(node), (user, password), _time_of(start), _time_of(end))
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
 
 
 def address_of(text: str) -> Address:

@@ -1,15 +1,12 @@
-"""What people do with series: bring a CSV file in, and print a series. All of it through one node's client port."""
+"""Prints a series, found through one node's client port."""
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
-from iotdb_cluster.cli.csv_file import CsvFile
 from iotdb_cluster.client.connection import ThriftClient
 from iotdb_cluster.client.failover import Address
 from iotdb_cluster.client.series import SeriesReader
-from iotdb_cluster.client.session import Session
 from iotdb_cluster.client.statuses import check
 from iotdb_cluster.types.report import Report
 from iotdb_cluster.wire.idl import STRUCTS
@@ -17,21 +14,6 @@ from iotdb_cluster.wire.idl import STRUCTS
 SERVICE = "ClientExtension"
 TIMEOUT_MS = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def import_csv(file: CsvFile, node: Address, account: tuple[str, str], told: Callable[[int], None]) -> int:
-    """Write a CSV file in tablets, in file order; calls `told` with the points so far, and returns how many there were.
-
-    Stops at the first line that cannot be read or written, and raises `RequestError`; what came before stays written.
-    """
-    points = 0
-    with Session([node], *account) as session:
-        for chunk in file.chunks():
-            for rows in chunk:
-                session.insert_tablet(rows.device, rows.measurements, rows.data_types, rows.times, rows.columns)
-                points += len(rows.times) * len(rows.columns)
-            told(points)
-    return points
 
 
 def print_series(

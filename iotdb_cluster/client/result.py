@@ -70,6 +70,8 @@ class Result:
         self.statement = statement
         self._fetch_size = fetch_size
         self._ask = ask
+        self.on_rows: Callable[[int], None] | None = None
+        """Hears with each page how many rows there were so far, where pages are taken one by one."""
         self._asked_again = False
         self._is_over = False
         self._pages: Iterator[Page] | None = None
@@ -95,7 +97,7 @@ class Result:
     def pages(self) -> Iterator[Page]:
         """The rows as they come, never an empty page; for each page one call ahead is under way."""
         if self._pages is None:
-            self._pages = self._all_pages()
+            self._pages = self._counted(self._all_pages())
         return self._pages
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -123,15 +125,19 @@ class Result:
                 self._pages = iter(())
                 return joined(pages, self.types)
 
-    def to_arrow(self) -> pa.Table:
-        """All rows as an Arrow table; times as timestamps in UTC, in a column `Time`."""
-        page = self.read()
-        arrays = [_arrow(column, kind) for column, kind in zip(page.columns, self.types, strict=True)]
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns as Arrow names them; times, where there are some, are timestamps in UTC in a column `Time`."""
         fields = [pa.field(label, ARROW_TYPES[kind]) for label, kind in zip(self.columns, self.types, strict=True)]
-        if self.has_time:
-            arrays.insert(0, pa.array(page.times, pa.int64()).cast(ARROW_TIME))
-            fields.insert(0, pa.field(TIME, ARROW_TIME, nullable=False))
-        return pa.table(arrays, schema=pa.schema(fields))
+        return pa.schema([pa.field(TIME, ARROW_TIME, nullable=False), *fields] if self.has_time else fields)
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as an Arrow table."""
+        return self._as_arrow(self.read())
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows as they come, page by page, as Arrow tables."""
+        return map(self._as_arrow, self.pages())
 
     def to_pandas(self) -> "DataFrame":
         """All rows as a DataFrame, times as its index; needs pandas (`pip install 'iotdb-cluster[pandas]'`)."""
@@ -156,6 +162,20 @@ class Result:
         self.close()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _counted(self, pages: Iterator[Page]) -> Iterator[Page]:
+        rows = 0
+        for page in pages:
+            rows += len(page)
+            if self.on_rows is not None:
+                self.on_rows(rows)
+            yield page
+
+    def _as_arrow(self, page: Page) -> pa.Table:
+        arrays = [_arrow(column, kind) for column, kind in zip(page.columns, self.types, strict=True)]
+        if self.has_time:
+            arrays.insert(0, pa.array(page.times, pa.int64()).cast(ARROW_TIME))
+        return pa.table(arrays, schema=self.schema)
 
     def _all_pages(self) -> Iterator[Page]:
         if self._is_aligned:

@@ -138,6 +138,10 @@ class Session:
                 _log_out(failover.connection)
             failover.close()
 
+    def drop(self) -> None:
+        """Leave the connection at once, whatever runs on it; the node ends that, and the next call logs in again."""
+        self._failover.close()
+
     def __enter__(self) -> Self:
         return self.open()
 

@@ -1,0 +1,158 @@
+"""Results as tables that fit the terminal, as CSV, JSON or Parquet."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from iotdb_cluster.cli.people import text_of_time
+from iotdb_cluster.client.result import TIME, Result
+
+TABLE, CSV, JSON, PARQUET = "table", "csv", "json", "parquet"
+FORMATS = (TABLE, CSV, JSON, PARQUET)
+
+ROWS_TOGETHER = 500
+"""Rows of one table where nobody pages."""
+
+LABEL_WIDTH = 22
+"""A longer label is broken into lines of so many characters."""
+
+BESIDE_CELL = 2
+
+
+def show_table(result: Result, console: Console, rows_max: int, go_on: Callable[[], bool]) -> int:
+    """Print rows in tables of so many, as long as `go_on` says yes; returns how many rows were shown."""
+    labels = [TIME, *result.columns] if result.has_time else list(result.columns)
+    numbers = {position for position, kind in enumerate(result.types, int(result.has_time)) if kind.name != "TEXT"}
+    rows = iter(result)
+    shown = 0
+    while part := list(islice(rows, rows_max)):
+        if shown and not go_on():
+            result.close()
+            break
+        shown += len(part)
+        cells = [_cells(row, result.has_time) for row in part]
+        for columns in _that_fit(labels, cells, console.width, result.has_time):
+            console.print(_table([labels[at] for at in columns], [[row[at] for at in columns] for row in cells],
+                                 [at in numbers for at in columns]))  # fmt: skip
+    if not shown:
+        console.print(_table(labels, [], [False] * len(labels)))
+    return shown
+
+
+def write_csv(result: Result, out: BinaryIO) -> int:
+    """Times in ISO 8601 with an offset; a gap and an empty text look the same. Returns how many rows there were."""
+    options = pyarrow.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+    count = 0
+    with pyarrow.csv.CSVWriter(out, result.schema, write_options=options) as writer:
+        for table in result.tables():
+            writer.write_table(table)
+            count += len(table)
+    return count
+
+
+def write_parquet(result: Result, out: BinaryIO) -> int:
+    """One column for each of the result's; returns how many rows there were."""
+    count = 0
+    with pyarrow.parquet.ParquetWriter(out, result.schema) as writer:
+        for table in _gathered(result.tables()):
+            writer.write_table(table)
+            count += len(table)
+    return count
+
+
+def write_json(result: Result, out: BinaryIO) -> int:
+    """A list of objects, one a line; NaN and infinities, which JSON lacks, are texts. Returns how many there were."""
+    labels = [TIME, *result.columns] if result.has_time else list(result.columns)
+    count = 0
+    out.write(b"[")
+    for row in result:
+        values = [_in_json(value) for value in row]
+        if result.has_time:
+            values[0] = text_of_time(row[0])
+        entry = json.dumps(dict(zip(labels, values, strict=True)), ensure_ascii=False)
+        out.write((",\n" if count else "\n").encode() + entry.encode())
+        count += 1
+    out.write(b"\n]\n")
+    return count
+
+
+WRITERS: dict[str, Callable[[Result, BinaryIO], int]] = {CSV: write_csv, JSON: write_json, PARQUET: write_parquet}
+
+
+def format_of(path: Path) -> str | None:
+    """The format that the name of a file says; None for none."""
+    kind = path.suffix.removeprefix(".").lower()
+    return kind if kind in WRITERS else None
+
+
+def _gathered(tables: Iterator[pa.Table], rows: int = 100_000) -> Iterator[pa.Table]:
+    """Pages put together to row groups of a sensible size."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _in_json(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cells(row: Sequence[Any], has_time: bool) -> list[str]:
+    cells = [_cell(value) for value in row]
+    if has_time:
+        cells[0] = text_of_time(row[0]).replace("+00:00", "Z")
+    return cells
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:.7g}"
+    return str(value)
+
+
+def _that_fit(labels: list[str], rows: list[list[str]], width: int, has_time: bool) -> Iterator[list[int]]:
+    """Columns that fit beside each other, the time in front of each lot; one that never fits stands alone."""
+    widths = [
+        BESIDE_CELL + max(min(cell_len(label), LABEL_WIDTH), *(cell_len(row[at]) for row in rows))
+        for at, label in enumerate(labels)
+    ]
+    front = [0] if has_time else []
+    lot, used = list(front), sum(widths[at] for at in front)
+    for at in range(len(front), len(labels)):
+        if len(lot) > len(front) and used + widths[at] > width:
+            yield lot
+            lot, used = list(front), sum(widths[other] for other in front)
+        lot.append(at)
+        used += widths[at]
+    yield lot
+
+
+def _table(labels: list[str], rows: list[list[str]], right: list[bool]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
+    for label, is_number in zip(labels, right, strict=True):
+        lines = [label[at : at + LABEL_WIDTH] for at in range(0, len(label), LABEL_WIDTH)]
+        table.add_column(Text("\n".join(lines)), justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
