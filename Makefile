@@ -69,7 +69,7 @@ test-process: $(VENV)/.has-test
 	$(PYTEST) -m "process and not long" tests/process
 
 fuzz: $(VENV)/.has-test
-	$(PYTEST) -m long tests/wire tests/server tests/process
+	$(PYTEST) -m long tests/wire tests/server tests/process tests/sim
 
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench --page bench/RESULTS.md

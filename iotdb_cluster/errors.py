@@ -150,6 +150,10 @@ class Unreachable(NoLeader):
     """A node could not be called at all: nothing was sent, so nothing took effect."""
 
 
+class SlotMoving(NoLeader):
+    """A slot that the group does not serve: it is on its way to another one, or is there; the call took no effect."""
+
+
 class ChangeRunning(RequestError):
     """Nodes or groups are changing already: this change has to wait and took no effect."""
 

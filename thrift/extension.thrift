@@ -88,6 +88,12 @@ struct FindSeriesAnswer {
   1: required list<binary> schemas  // for each pattern as in `schemaBytes`, in the order of creation
 }
 
+// What moves between two data groups, as one of their members has it.
+struct PullMoveAnswer {
+  1: required binary content  // storage groups, series, files and deletions, as in an install entry
+  2: required list<string> paths  // of each file, for `readFile` at the node that answers
+}
+
 // A node's status for people and tools: a JSON object.
 struct NodeReport {
   1: required string json
@@ -130,6 +136,10 @@ service DataExtension extends cluster.TSDataService {
   // Everything a member has applied of its group, up to entry `atLeast` or further, for a member whose files are damaged:
   // the bytes of `sendSnapshot`, whose files may be read by `readFile`.
   binary offerStore(1: cluster.Node header, 2: i64 atLeast)
+
+  // The content of a slot move, from the group `header` that is its source or target; with `fenced` only from a member
+  // that has applied the fence.
+  PullMoveAnswer pullMove(1: cluster.Node header, 2: i64 move, 3: bool fenced)
 }
 
 // Served on the client port.

@@ -1,6 +1,7 @@
 """A member of a data group: its log applied to a store of time series."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -12,6 +13,7 @@ from iotdb_cluster.errors import (
     OutcomeUnknown,
     PathNotFound,
     RequestError,
+    SlotMoving,
     StorageGroupUnknown,
     UnknownGroup,
     ValueRefused,
@@ -19,23 +21,29 @@ from iotdb_cluster.errors import (
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
+from iotdb_cluster.members.held_slots import HeldSlots, slots_in
+from iotdb_cluster.members.move_codec import GroupDeed, install_in, read_deed
 from iotdb_cluster.members.pending import Pending
-from iotdb_cluster.members.planning import Planner
+from iotdb_cluster.members.planning import CLOSE_FILE, Planner
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.members.waiting import Outcome
-from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.moves import DROPPED_AFTER, Deed
+from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.raft.core import Raft
-from iotdb_cluster.raft.events import Compact, SnapshotInstalled
+from iotdb_cluster.raft.events import Compact, Event, Received, SnapshotInstalled
+from iotdb_cluster.raft.messages import AppendRequest
 from iotdb_cluster.timeseries.jobs import Job
 from iotdb_cluster.timeseries.manifest import Manifest
+from iotdb_cluster.timeseries.move_content import MoveContent
+from iotdb_cluster.timeseries.snapshots import StoreSnapshot
 from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.entries import Entry, EntryKind
-from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId
+from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId, Slot
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import Plan
 from iotdb_cluster.wire.entries import decode_close_file
-from iotdb_cluster.wire.plans import decode_plan
+from iotdb_cluster.wire.plans import decode_plan, target_of
 from iotdb_cluster.wire.snapshots import encode_file_snapshot
 
 log = structlog.get_logger()
@@ -61,9 +69,15 @@ class DataGroupMember(RaftMember):
         sender: SnapshotSender,
         receiver: SnapshotReceiver,
         readers: Readers,
+        founding_slots: Sequence[Slot] = range(SLOT_COUNT),
     ) -> None:
         super().__init__(context, GroupId(header.identifier), header, raft)
         self.store = store
+        self.slots = HeldSlots(founding_slots, store.has_storage_group, store.storage_groups)
+        if store.context:
+            self.slots.restore(store.context)
+        self.install_wanted: Callable[[GroupDeed], None] = lambda deed: None
+        """Told of an install entry whose files are not here yet."""
         self.applied = max(self.applied, store.covered)
         self._planner = Planner(
             device_schema=store.device_schema,
@@ -103,6 +117,11 @@ class DataGroupMember(RaftMember):
 
         Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
         """
+        served = self._served(plans)
+        if len(served) < len(plans):
+            found = iter(await self.execute([plans[position] for position in served], deadline) if served else [])
+            moving = SlotMoving("the slot is not served by this data group")
+            return [next(found) if position in served else moving for position in range(len(plans))]
         prepared = self._planner.prepare(plans, self._disk_refusal())
         if any(isinstance(position, _MAYBE_BEHIND) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
@@ -115,13 +134,63 @@ class DataGroupMember(RaftMember):
         outcomes = await self.propose(prepared.payloads, deadline, prepared.plans)
         return [outcomes[position] if isinstance(position, int) else position for position in prepared.own]
 
+    def _served(self, plans: Sequence[bytes]) -> frozenset[int]:
+        """Positions of the plans that need not wait for a move: whoever meets a fence is told without an entry.
+
+        That is no more than a short way: what counts is judged where the entry is applied.
+        """
+        everything = frozenset(range(len(plans)))
+        return (
+            everything
+            if self.slots.is_untouched
+            else everything - {position for position, data in enumerate(plans) if self._is_moving(data)}
+        )
+
+    def _is_moving(self, data: bytes) -> bool:
+        if data[:1] == CLOSE_FILE:
+            return False
+        try:
+            _, path = target_of(data)
+        except RequestError:
+            return False  # it is refused for that when it is prepared
+        storage_group = self._storage_group_of(path)
+        return storage_group is not None and not self.slots.states.state_of(slot_of(storage_group)).is_serving
+
+    def step_all(self, events: Sequence[Event], now_ms: int) -> None:
+        """As any member; but an install entry is taken only where its files are durable (DESIGN 5.4)."""
+        super().step_all([event for event in events if not self._lacks_files(event)], now_ms)
+
+    def _lacks_files(self, event: Event) -> bool:
+        if not isinstance(event, Received) or not isinstance(event.message, AppendRequest):
+            return False
+        for entry in event.message.entries:
+            if not install_in(entry.kind, entry.body) or entry.index <= self.raft.commit_index:
+                continue
+            if self.raft.log.contains(entry.id):
+                continue
+            deed = read_deed(entry.body)
+            if not self.store.staging(deed.move).is_complete(MoveContent.decode(deed.content)):
+                self.install_wanted(deed)
+                assert isinstance(event.token, Pending)
+                event.token.fail(Busy(f"the files of move {deed.move} are not here yet"))
+                return True
+        return False
+
     def apply_entry(self, entry: Entry) -> Outcome:
         if entry.index <= self.store.covered.index:
             return None  # replayed: the files hold it
         try:
             if entry.kind == EntryKind.PHYSICAL_PLAN:
-                plan = self._waiting.plan_of(entry)
-                self.store.apply(entry.id, decode_plan(entry.body) if plan is None else cast(Plan, plan))
+                known = self._waiting.plan_of(entry)
+                plan = decode_plan(entry.body) if known is None else cast(Plan, known)
+                try:
+                    self.slots.check(plan)
+                except RequestError:
+                    self.store.pass_over(entry.id)
+                    raise
+                self.store.apply(entry.id, plan)
+            elif entry.kind == EntryKind.MOVE_STEP:
+                self._apply_deed(entry)
             elif entry.kind == EntryKind.CLOSE_FILE:
                 self.store.close_file(entry.id, decode_close_file(entry.body).storage_group)
             else:
@@ -129,6 +198,23 @@ class DataGroupMember(RaftMember):
         except RequestError as outcome:
             return outcome
         return None
+
+    def _apply_deed(self, entry: Entry) -> None:
+        self.store.pass_over(entry.id)
+        deed = read_deed(entry.body)
+        if deed.deed is Deed.INSTALL:
+            content = MoveContent.decode(deed.content)
+        before = self.slots.in_slots(deed.slots)
+        changed = self.slots.apply(deed)
+        log.info("move_step", group=self.group, deed=deed.deed.value, move=deed.move, slots=len(changed))
+        if deed.deed is Deed.INSTALL and changed:
+            moved = [each for each in content.storage_groups if slot_of(each.path) in set(changed)]
+            self.store.install_move(entry.id, deed.move, replace(content, storage_groups=tuple(moved)))
+        if deed.deed in DROPPED_AFTER:
+            gone = [path for path in before if slot_of(path) in set(changed)]
+            self.store.release_storage_groups(entry.id, gone)
+        if deed.deed in (Deed.OPEN, Deed.DISCARD):
+            self.store.end_move(entry.id, deed.move)
 
     def _disk_refusal(self) -> RequestError | None:
         """Why nothing may be written that makes the disk fuller, if so; deletes go on."""
@@ -226,13 +312,29 @@ class DataGroupMember(RaftMember):
             upto, while_bytes = min(upto, pulled), settings.catch_up_keep_mb * MIB
         if self.raft.log.bytes_behind(max(upto, self.raft.log.snapshot.index)) > while_bytes:
             upto = covered
+        upto = max(upto, min(covered, self._last_ended_install()))
         if upto > self.raft.log.snapshot.index:
             self.step(Compact(upto))
+
+    def _last_ended_install(self) -> LogIndex:
+        """The last install entry in the log whose move is over.
+
+        Its files may be gone everywhere but in the stores: who has not got it yet needs a snapshot from behind it.
+        """
+        states, last = self.slots.states, 0
+        if self.slots.is_untouched:
+            return last
+        for entry in self.raft.log.entries(self.raft.log.snapshot.index + 1, self.applied.index):
+            if install_in(entry.kind, entry.body):
+                deed = read_deed(entry.body)
+                if all(states.state_of(slot).rank > (deed.move, 1) for slot in deed.slots):
+                    last = entry.index
+        return last
 
     def _context_bytes(self) -> bytes:
         membership = self.raft.log.membership_at(self.applied.index)
         assert membership is not None, "a data group has a membership from its founding on"
-        return membership.encode()
+        return self.slots.context(membership)
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
@@ -242,6 +344,14 @@ class DataGroupMember(RaftMember):
     async def receive_snapshot(self, data: bytes) -> None:
         """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
         await self._receiver.receive(self, data)
+
+    def offer_files(self, snapshot: StoreSnapshot) -> None:
+        """Let the files of a snapshot be read, as long as somebody does."""
+        self._sender.offer(self, snapshot)
+
+    def offer_paths(self, paths: Sequence[str]) -> None:
+        """Let files be read that nothing but a move keeps."""
+        self._sender.offer_paths(paths)
 
     def begin_install(self, manifest: Manifest, staged: Mapping[str, str], installed: Pending[None]) -> None:
         """Put a snapshot into the place of the store's content; `installed` is settled when that is durable.
@@ -253,6 +363,11 @@ class DataGroupMember(RaftMember):
             return
         if manifest.covered.index <= self.raft.commit_index:
             installed.resolve(None)
+            return
+        try:
+            slots_in(manifest.context)
+        except RequestError as refusal:
+            installed.fail(refusal)
             return
         if self._job is not None:
             installed.fail(Busy("the store is being sealed or compacted: send the snapshot again"))
@@ -270,6 +385,7 @@ class DataGroupMember(RaftMember):
             installed.fail(refusal)
             return
         membership, _ = Membership.decode(manifest.context)
+        self.slots.restore(manifest.context)
         self._readers.drop_group(self.group)
         self.snapshot_installed(manifest.covered)
         held, self._held_back = self._held_back or [], None

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from iotdb_cluster.errors import MalformedInput, RequestError, UnknownGroup
+from iotdb_cluster.errors import MalformedInput, RequestError, SlotMoving, UnknownGroup
 from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data_member import DataGroupMember
+from iotdb_cluster.members.move_offers import offer_of
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.serving import QueryServing
 from iotdb_cluster.members.raft_service import PeerConnection, RaftService
 from iotdb_cluster.members.readers import OpenReader
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader
-from iotdb_cluster.partition.slots import SLOT_COUNT
+from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.settings import MIB
 from iotdb_cluster.timeseries.series_reader import SeriesReader
 from iotdb_cluster.types import paths
@@ -38,6 +39,7 @@ class DataService(RaftService):
         member, data_type = await self._series(request)
         # A series that does not exist has a reader, too: reading it gives nothing (interface page).
         source = member.store.open_series(request.path, condition)
+        self._check_held(member, request.path)
         return self._open(request, member, data_type, source)
 
     async def query_single_series_by_timestamp(self, request: Any, connection: object) -> int:
@@ -60,9 +62,10 @@ class DataService(RaftService):
     ) -> bytes:
         """The value at one time, in any order of times; empty when there is none."""
         reader = self._reader(header, reader_id, for_batches=False)
-        store = self._member_here(header).store
-        self._check_type(store.find(reader.path), reader.data_type)
-        value = store.value_at(reader.path, timestamp)
+        member = self._member_here(header)
+        self._check_type(member.store.find(reader.path), reader.data_type)
+        value = member.store.value_at(reader.path, timestamp)
+        self._check_held(member, reader.path)
         return b"" if value is None else encode_value(reader.data_type, value)
 
     def end_query(self, header: Any, requester: Any, query_id: int, connection: object) -> None:
@@ -97,6 +100,15 @@ class DataService(RaftService):
             raise UnknownGroup(f"this node is no member of the data group of header {convert.group_of(header)}")
         return await member.offered_store(at_least, self._read_deadline())
 
+    async def pull_move(self, header: Any, move: int, fenced: bool, connection: object) -> Any:
+        """Extension: the content of a slot move, and where its files are read here."""
+        member = self._member_here(header)
+        record = self._node.state.moves.record(move)
+        if record is None or record.move.role_of(member.group) is None:
+            raise RequestError(f"no move {move} of the data group of header {member.group} is known here")
+        content, places = await offer_of(member, record, self._read_deadline(), fenced=fenced)
+        return structs.PullMoveAnswer(content=content.encode(), paths=list(places))
+
     async def _pull_from_leader(self, member: DataGroupMember, request: Any, connection: PeerConnection) -> Any:
         leader = None if member.leader is None else self._node.context.directory.find(member.leader)
         if leader is None or connection.peer_identity is not None:
@@ -115,6 +127,7 @@ class DataService(RaftService):
         paths.check_series(request.path)
         member = self._member_here(request.header)
         await member.catch_up(self._read_deadline())
+        await self._check_slot(member, request.path)
         schema = member.store.find(request.path)
         if schema is None:
             self._check_group(request.path, member.group)
@@ -137,6 +150,29 @@ class DataService(RaftService):
     def _check_type(schema: TimeseriesSchema | None, data_type: DataType) -> None:
         if schema is not None and schema.data_type != data_type:
             raise RequestError(f"{schema.path} is {schema.data_type.name}, dataTypeOrdinal says {data_type.name}")
+
+    async def _check_slot(self, member: DataGroupMember, path: str) -> None:
+        """Raise `SlotMoving` for a slot that is not read here (DESIGN 5.6); a fenced one is, while its move goes on."""
+        storage_group = self._node.state.storage_group_of(path)
+        if storage_group is None:
+            return
+        state = member.slots.states.state_of(slot_of(storage_group))
+        if state.is_serving or state.deed is None:
+            return
+        meta = self._node.meta
+        if state.is_fenced and meta is not None:
+            await meta.catch_up(self._read_deadline())
+            if meta.state.moves.is_readable_behind_fence(state.move):
+                return
+        raise SlotMoving(f"the slot of {path} is not read in the data group of header {member.group}")
+
+    def _check_held(self, member: DataGroupMember, path: str) -> None:
+        """Raise `SlotMoving` behind a look at a slot that may have been released since: nothing found means nothing."""
+        storage_group = self._node.state.storage_group_of(path)
+        if storage_group is None or member.slots.is_untouched:
+            return
+        if not member.slots.states.state_of(slot_of(storage_group)).is_held:
+            raise SlotMoving(f"the slot of {path} is not held by the data group of header {member.group} any more")
 
     def _check_group(self, path: str, group: GroupId) -> None:
         """A series that another group holds is an error here, never an empty answer (DESIGN 5.6)."""

@@ -5,7 +5,7 @@ Behind the mirrored bytes stands the manifest of the sender's store: with it a s
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -122,6 +122,10 @@ class SnapshotSender:
         """Let the files of a snapshot be read by `readFile`, as long as somebody does."""
         paths = [file.path for file in snapshot.files]
         return self._offered.offer(paths, lambda: member.store.release(snapshot))
+
+    def offer_paths(self, paths: Sequence[str]) -> None:
+        """Let files be read that stay by themselves for as long as they are wanted."""
+        self._offered.offer(paths, lambda: None)
 
     def sealed(self, member: Member) -> None:
         """The member's store covers more now: send what waited for that."""

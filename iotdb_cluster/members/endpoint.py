@@ -55,6 +55,7 @@ def data_handlers(service: DataService) -> Mapping[str, Handler]:
         "getAllPaths": service.get_all_paths,
         "pullSnapshot": service.pull_snapshot,
         "offerStore": service.offer_store,
+        "pullMove": service.pull_move,
         **service.queries.handlers(),
     }
 

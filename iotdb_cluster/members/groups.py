@@ -1,6 +1,6 @@
 """Members put together from what the disk holds: at a start, at the founding, and when a replica is made."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from iotdb_cluster.errors import Corruption
@@ -10,8 +10,9 @@ from iotdb_cluster.members.data_member import MIB, DataGroupMember
 from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
 from iotdb_cluster.members.meta_member import MetaGroupMember, MetaListener
 from iotdb_cluster.members.meta_snapshot import decode_image
-from iotdb_cluster.members.meta_state import MetaState, nodes_named_by
+from iotdb_cluster.members.meta_state import Founding, MetaState, founding_of, nodes_named_by
 from iotdb_cluster.members.readers import Readers
+from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.left_mark import LeftMark
 from iotdb_cluster.raft.log import RaftLog
@@ -22,7 +23,7 @@ from iotdb_cluster.storage.snapshots import META_SNAPSHOT_FILE, MetaSnapshotFile
 from iotdb_cluster.timeseries.settings import StoreSettings
 from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.disk import Disk
-from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, HardState, Node, NodeId
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, HardState, Node, NodeId, Slot
 from iotdb_cluster.types.membership import Membership
 
 FOUNDING_ID = EntryId(0, 1)
@@ -62,6 +63,8 @@ class GroupMaker:
     sender: SnapshotSender
     receiver: SnapshotReceiver
     readers: Readers
+    founding_slots: Callable[[NodeId], Sequence[Slot]] = lambda header: range(SLOT_COUNT)
+    """The slots with which the group of a header began."""
 
     # -- the meta group ----------------------------------------------------------------------------------------------
 
@@ -158,6 +161,7 @@ class GroupMaker:
             self.sender,
             self.receiver,
             self.readers,
+            self.founding_slots(header.identifier),
         )
 
     def _raft(
@@ -200,6 +204,12 @@ def sweep_folders(disk: Disk, recovered: Mapping[GroupId, RecoveredGroup]) -> No
         folder = store_folder(NodeId(group))
         if not recovered[group].present and disk.exists(folder):
             disk.remove_folder(folder)
+
+
+def founding_in_log(recovered: RecoveredGroup | None) -> Founding | None:
+    """The founding in a recovered meta log that begins with it."""
+    first = recovered.entries[0] if recovered is not None and recovered.entries else None
+    return founding_of(first) if first is not None else None
 
 
 def nodes_in_log(recovered: RecoveredGroup) -> tuple[Node, ...]:

@@ -11,11 +11,13 @@ from iotdb_cluster.members.meta_member import MetaGroupMember, plan_of
 from iotdb_cluster.members.transport import Invocation, Lane, Port
 from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.types.entries import Payload
-from iotdb_cluster.types.identity import META_GROUP, GroupId, Node, NodeId
+from iotdb_cluster.types.identity import META_GROUP, Node, NodeId
 
 log = structlog.get_logger()
 
 LANE = (Lane.REPORT, 0)
+
+MOST_KEYS = 1_000
 
 TELL_TIMES = 5
 """A removed node is called so often; it may be dead, and learns of its removal by asking, too."""
@@ -37,14 +39,16 @@ class MetaReports:
     def __init__(self, node: Reporter, again_ms: int) -> None:
         self._node = node
         self._again_ms = again_ms
-        self._again_at_ms: dict[GroupId, int] = {}
+        self._again_at_ms: dict[object, int] = {}
 
-    def report(self, group: GroupId, payload: Payload, now_ms: int) -> None:
-        """Bring a report, unless this group's was brought a moment ago; nothing waits for it, it is asked for again."""
+    def report(self, key: object, payload: Payload, now_ms: int) -> None:
+        """Bring a report, unless the one of this key was brought a moment ago; nobody waits, it is asked for again."""
         meta = self._node.meta
-        if meta is None or now_ms < self._again_at_ms.get(group, 0):
+        if meta is None or now_ms < self._again_at_ms.get(key, 0):
             return
-        self._again_at_ms[group] = now_ms + self._again_ms
+        if len(self._again_at_ms) > MOST_KEYS:
+            self._again_at_ms = {each: at for each, at in self._again_at_ms.items() if at > now_ms}
+        self._again_at_ms[key] = now_ms + self._again_ms
         context = self._node.context
         if meta.raft.is_leader:
             context.runtime.propose(META_GROUP, Proposal((payload,), (None,)))

@@ -349,12 +349,21 @@ def nodes_named_by(entry: Entry) -> tuple[Node, ...]:
     try:
         if entry.kind == EntryKind.ADD_NODE:
             return (_read_all(entry.body, Reader.node),)
-        if entry.kind == EntryKind.MEMBERSHIP and entry.index == 1:
-            _, offset = Membership.decode(entry.body)
-            return Founding.read(Reader(entry.body, offset)).table.nodes
     except MalformedInput:
         return ()  # what can't be read has no effect when it is applied, either
-    return ()
+    founding = founding_of(entry)
+    return founding.table.nodes if founding else ()
+
+
+def founding_of(entry: Entry) -> Founding | None:
+    """What the first entry of the meta log founds; None for any other, or one that can't be read."""
+    if entry.kind != EntryKind.MEMBERSHIP or entry.index != 1:
+        return None
+    try:
+        _, offset = Membership.decode(entry.body)
+        return Founding.read(Reader(entry.body, offset))
+    except MalformedInput:
+        return None
 
 
 def decode_meta_plan(body: bytes) -> Plan:

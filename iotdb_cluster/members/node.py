@@ -15,11 +15,12 @@ from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
 from iotdb_cluster.members.founding import Founders
-from iotdb_cluster.members.groups import GroupMaker, nodes_in_log, sweep_folders
+from iotdb_cluster.members.groups import GroupMaker, founding_in_log, nodes_in_log, sweep_folders
 from iotdb_cluster.members.introductions import Introductions, introduction
 from iotdb_cluster.members.joining import Joiner
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_state import Founding, MetaState, started_payload
+from iotdb_cluster.members.mover import Mover, MoveSettings
 from iotdb_cluster.members.news import News
 from iotdb_cluster.members.offered_files import OfferedFiles
 from iotdb_cluster.members.pending import Pending
@@ -43,7 +44,7 @@ from iotdb_cluster.storage.identity import Identity, IdentityStore, LocalAddress
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.storage.settings import JournalSettings
 from iotdb_cluster.types.disk import Disk
-from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, GroupId, Node, NodeId
+from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, GroupId, Node, NodeId, Slot
 from iotdb_cluster.types.plans import PlanKind
 from iotdb_cluster.types.report import Report
 
@@ -72,9 +73,11 @@ class ClusterNode:
         submit: Callable[[Callable[[], None]], None],
         wake: Callable[[], None],
         removed: Callable[[str], None],
+        moves: MoveSettings | None = None,
     ) -> None:
         self._settings = settings
         self._removed = removed
+        self._moves_slots = moves is not None
         self._identity = IdentityStore(disk)
         journal = Journal(disk, settings=JournalSettings(segment_max_bytes=settings.segment_max_mb * MIB))
         runtime = Runtime(clock=clock, journal=journal, wake=wake)
@@ -93,7 +96,8 @@ class ClusterNode:
         self._recovered: dict[GroupId, RecoveredGroup] = {}
         self._replicas = Replicas(self, self._maker)
         self._repairs = Repairs(self, self._maker)
-        self._steward = Steward(self, self._replicas)
+        self.mover = Mover(self, moves or MoveSettings())
+        self._steward = Steward(self, self._replicas, self.mover, moves)
         self.news = News()
         self._end: Pending[None] = Pending()
         runtime.after_turns(self._steward.after_turn)
@@ -213,6 +217,15 @@ class ClusterNode:
                 return
             await self._pause(VIGIL_MS if is_announced else ASK_AGAIN_MS)
 
+    async def move_slots(self) -> None:
+        """Bring slots here that move to this node's groups, beside `live`; returns soon after `end`."""
+        await self.mover.work()
+
+    @property
+    def is_ending(self) -> bool:
+        """True after `end`."""
+        return self._end.done
+
     async def _pause(self, duration_ms: int) -> None:
         over = OutcomeUnknown("the pause is over")
         try:
@@ -263,13 +276,26 @@ class ClusterNode:
             sender,
             receiver,
             self.readers,
+            self._founding_slots,
         )
 
+    def _founding_slots(self, header: NodeId) -> Sequence[Slot]:
+        """What the group of a header owned when the cluster was founded: nothing, where it came later.
+
+        At a start the meta log may not be applied yet; its first entry, or its snapshot, says it all the same.
+        """
+        founding = self.state.founding or founding_in_log(self._recovered.get(META_GROUP))
+        if founding is None or header not in founding.table.identifiers:
+            return ()
+        return founding.table.slots_of(header)
+
     def _set_meta(self, member: MetaGroupMember) -> None:
+        member.moves_slots = self._moves_slots
         self.meta = member
         self.context.runtime.add(member)
 
     def _add(self, member: DataGroupMember) -> None:
+        member.install_wanted = lambda deed: self.mover.want(member.group, deed)
         self._data[member.group] = member
         self.context.runtime.add(member)
 

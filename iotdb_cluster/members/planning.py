@@ -103,7 +103,7 @@ class Prepared:
         return len(self.payloads) - 1
 
 
-_CLOSE_FILE = bytes((PlanKind.CLOSE_FILE,))
+CLOSE_FILE = bytes((PlanKind.CLOSE_FILE,))
 _DELETES = (DeletePlan, DeleteTimeseriesPlan, DeleteStorageGroupPlan)
 
 
@@ -127,7 +127,7 @@ class Planner:
         prepared = Prepared()
         for data in plans:
             try:
-                if data[:1] == _CLOSE_FILE:
+                if data[:1] == CLOSE_FILE:
                     prepared.own.append(self._close_file(data[1:], prepared))
                     continue
                 plan = decode_plan(data)

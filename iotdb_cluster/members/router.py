@@ -5,6 +5,7 @@ leader". After anything else its outcome is reported as unknown.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -21,6 +22,7 @@ from iotdb_cluster.errors import (
     PathNotFound,
     RemoteError,
     RequestError,
+    SlotMoving,
     StatusCode,
     StorageGroupUnknown,
     Unreachable,
@@ -37,8 +39,8 @@ from iotdb_cluster.members.waiting import NotLeader, Outcome
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.identity import META_GROUP, GroupId, Node, NodeId
-from iotdb_cluster.types.plans import PlanKind, SetStorageGroupPlan
-from iotdb_cluster.wire.plans import encode_plan
+from iotdb_cluster.types.plans import DeletePlan, DeleteTimeseriesPlan, PlanKind, SetStorageGroupPlan
+from iotdb_cluster.wire.plans import decode_plan, encode_plan
 
 log = structlog.get_logger()
 
@@ -99,8 +101,14 @@ class Router:
             return
         # CREATE TIMESERIES is a matter of schema, which needs its storage group; an insert may make what it needs.
         may_make = kind != PlanKind.CREATE_TIMESERIES or self._context.settings.enable_auto_create_schema
-        group = await self.group_of_path(path, deadline, made_for=plan if may_make else None)
-        await self._one(group, plan, deadline)
+        while True:
+            group = await self.group_of_path(path, deadline, made_for=plan if may_make else None)
+            (outcome,) = await self.execute_in(group, (plan,), deadline)
+            if not isinstance(outcome, SlotMoving):
+                break
+            await self._pause(group, deadline, outcome, 0)
+        if outcome is not None:
+            raise outcome
 
     def _route(self, path: str) -> GroupId | None:
         """As `group_of_path`, from memory where the same was asked before; None when there is no storage group."""
@@ -179,23 +187,39 @@ class Router:
             await self._level_with_meta_group(deadline)
             state = self.ready_state()
         matched = paths.Pattern.parse(pattern)
-        found = [each for each in state.storage_groups if matched.may_match_below(paths.nodes_of(each))]
-        groups = sorted({self.group_of_storage_group(each) for each in found})
-        if not groups:
+        left = {
+            each: narrowed_plan(plan, each)
+            for each in state.storage_groups
+            if matched.may_match_below(paths.nodes_of(each))
+        }
+        if not left:
             raise PathNotFound(f"{pattern} matches no storage group")
         missed: list[PathNotFound] = []
-        for done, group in enumerate(groups):
+        done = 0
+        while left:
+            group = min(map(self.group_of_storage_group, left))
+            asked = [each for each in sorted(left) if self.group_of_storage_group(each) == group]
             try:
-                await self._one(group, plan, deadline)
-            except PathNotFound as miss:
-                missed.append(miss)
+                outcomes = await self.execute_in(group, [left[each] for each in asked], deadline)
+                moving = [outcome for outcome in outcomes if isinstance(outcome, SlotMoving)]
+                if len(moving) == len(outcomes):
+                    await self._pause(group, deadline, moving[0], 0)
             except NoLeader as refusal:
                 if done > len(missed):
                     # Said to be without effect, it would be repeated as a whole, over what was written since.
                     raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
                 raise
-        # A group in which nothing matches is no fault as long as another one had a match.
-        if len(missed) == len(groups):
+            for storage_group, outcome in zip(asked, outcomes, strict=True):
+                if isinstance(outcome, SlotMoving):
+                    continue
+                del left[storage_group]
+                done += 1
+                if isinstance(outcome, PathNotFound):
+                    missed.append(outcome)
+                elif outcome is not None:
+                    raise outcome
+        # A storage group in which nothing matches is no fault as long as another one had a match.
+        if len(missed) == done:
             raise missed[0]
 
     async def _level_with_meta_group(self, deadline: Deadline) -> None:
@@ -212,17 +236,21 @@ class Router:
 
         Cut short, it leaves an empty storage group, and never data that a new one of the same name would show again.
         """
-        group = self.group_of_storage_group(path)
         if path in self.ready_state().storage_groups:
-            await self._delete_content(group, plan, deadline)
+            await self._delete_content(path, plan, deadline)
         await self._one(META_GROUP, plan, deadline)
         try:
-            await self._delete_content(group, plan, deadline)
+            await self._delete_content(path, plan, deadline)
         except NoLeader as refusal:
             raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
 
-    async def _delete_content(self, group: GroupId, plan: bytes, deadline: Deadline) -> None:
-        (outcome,) = await self.execute_in(group, (plan,), deadline)
+    async def _delete_content(self, path: str, plan: bytes, deadline: Deadline) -> None:
+        while True:
+            group = self.group_of_storage_group(path)
+            (outcome,) = await self.execute_in(group, (plan,), deadline)
+            if not isinstance(outcome, SlotMoving):
+                break
+            await self._pause(group, deadline, outcome, 0)
         # A data group hears of a storage group with its first series only.
         if outcome is not None and not isinstance(outcome, MetadataRefused):
             raise outcome
@@ -318,6 +346,14 @@ class Router:
         await pause(Deadline(now_ms + min(pause_ms, left_ms - RETRY_MS)))
 
 
+def narrowed_plan(plan: bytes, storage_group: str) -> bytes:
+    """A delete by a pattern, of what it matches in one storage group alone: each is judged, and repeated, by itself."""
+    found = decode_plan(plan)
+    assert isinstance(found, DeletePlan | DeleteTimeseriesPlan)
+    below = paths.nodes_of(found.path)[len(paths.nodes_of(storage_group)) :]
+    return encode_plan(replace(found, path=".".join((storage_group, *below))))
+
+
 def outcome_of(status: Any) -> Outcome:
     """An outcome as another node reported it."""
     code, message = status.statusType.code, status.statusType.message
@@ -334,6 +370,9 @@ _KINDS: dict[int, type[RequestError]] = {
     StatusCode.PATH_NOT_EXIST_ERROR: PathNotFound,
     StatusCode.METADATA_ERROR: MetadataRefused,
     StatusCode.TIME_OUT: OutcomeUnknown,
-    StatusCode.NO_LEADER: NoLeader,
+    StatusCode.NO_LEADER: SlotMoving,
 }
-"""Errors that are told apart by class somewhere; the others travel by their code."""
+"""Errors that are told apart by class somewhere; the others travel by their code.
+
+An outcome 702 of another node had no effect there, whatever the reason: it is treated as that of a slot that moves.
+"""

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from iotdb_cluster.errors import MalformedInput, RequestError
+from iotdb_cluster.errors import MalformedInput, RequestError, SlotMoving
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import Outcome
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.identity import GroupId
 from iotdb_cluster.types.plans import InsertPlan
-from iotdb_cluster.wire.plans import encode_plan
+from iotdb_cluster.wire.plans import encode_plan, target_of
 
 
 def row_plan(device: str, time: int, measurements: Sequence[str], values: Sequence[str]) -> InsertPlan:
@@ -42,6 +42,18 @@ async def insert_rows(router: Router, rows: Sequence[InsertPlan | RequestError],
             done = await router.execute_in(group, [plan for _, plan in batch], deadline)
         except RequestError as failure:
             done = [failure] * len(batch)
-        for (position, _), outcome in zip(batch, done, strict=True):
+        for (position, plan), outcome in zip(batch, done, strict=True):
             outcomes[position] = outcome
+            if isinstance(outcome, SlotMoving):
+                outcomes[position] = await _by_itself(router, plan, deadline)
     return outcomes
+
+
+async def _by_itself(router: Router, plan: bytes, deadline: Deadline) -> Outcome:
+    """The outcome of a row that met a moving slot and had no effect: it follows the slot."""
+    try:
+        kind, device = target_of(plan)
+        await router.execute(kind, device, plan, deadline)
+    except RequestError as failure:
+        return failure
+    return None

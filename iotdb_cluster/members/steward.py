@@ -18,6 +18,8 @@ from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.membership_plan import next_group_membership, next_meta_membership
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_reports import Exiles, MetaReports
+from iotdb_cluster.members.move_steward import MoveSteward
+from iotdb_cluster.members.mover import Mover, MoveSettings
 from iotdb_cluster.members.pending import Pending, pause
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.replicas import Replicas
@@ -57,13 +59,14 @@ class Groups(Protocol):
 class Steward:
     """Called after every turn of the runtime."""
 
-    def __init__(self, node: Groups, replicas: Replicas) -> None:
+    def __init__(self, node: Groups, replicas: Replicas, mover: Mover, moves: MoveSettings | None) -> None:
         self._node = node
         self._replicas = replicas
         settings = node.context.settings
         self._contact_ms = settings.election_timeout_max_ms
         self._balance = Balance(2 * settings.election_timeout_max_ms, settings.election_timeout_min_ms)
         self._reports = MetaReports(node, settings.election_timeout_max_ms)
+        self._moves = MoveSteward(node, mover, self._reports, moves)
         self.exiles = Exiles(node, settings.election_timeout_max_ms)
         self._look_at_ms = 0
         self.is_stopping = False
@@ -82,6 +85,7 @@ class Steward:
         self._look_after_meta(meta, meta.state.roster, now_ms)
         for member in self._node.data_members:
             self._look_after_group(member, meta.state.roster, now_ms)
+            self._moves.look_after_group(meta, member, now_ms)
 
     # -- members -----------------------------------------------------------------------------------------------------
 
@@ -89,9 +93,12 @@ class Steward:
         membership = _changeable(meta.raft)
         if membership is None or membership != roster.membership:
             return
-        due = next_meta_membership(roster, membership, self._level(meta.raft, now_ms), frozenset())
+        level, moving = self._level(meta.raft, now_ms), self._moves.headers(meta, roster)
+        due = next_meta_membership(roster, membership, level, moving)
         if due is not None:
             self._change(meta, due)
+        else:
+            self._moves.look_after_meta(meta, roster, now_ms)
 
     def _look_after_group(self, member: DataGroupMember, roster: Roster, now_ms: int) -> None:
         membership = _changeable(member.raft)

@@ -246,6 +246,16 @@ class ProposeRequest:
         hops: int,
     ) -> None: ...
 
+class PullMoveAnswer:
+    content: bytes
+    paths: list[str]
+    def __init__(
+        self,
+        *,
+        content: bytes,
+        paths: list[str],
+    ) -> None: ...
+
 class PullSchemaRequest:
     prefixPath: str
     header: Node | None

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from iotdb_cluster.errors import NoLeader, OutcomeUnknown
+from iotdb_cluster.errors import NoLeader, OutcomeUnknown, SlotMoving
 from iotdb_cluster.members.clock import Deadline, MonotonicClock
 from iotdb_cluster.members.meta_state import Founding, MetaState
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import Outcome
 from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.settings import Settings
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import Node, NodeId
 from iotdb_cluster.types.plans import DeletePlan, InsertPlan, PlanKind, SetStorageGroupPlan
-from iotdb_cluster.wire.plans import encode_plan
+from iotdb_cluster.wire.plans import decode_plan, encode_plan
 
 ME = Node("10.0.0.1", 9003, NodeId(1), 40010)
 LATER = "root.later"
@@ -32,8 +33,11 @@ class OneNode:
         self.plans: list[bytes] = []
         self.catch_ups = 0
         self.fault: Exception | None = None
+        self.moving = 0
         self.leader = ME.identifier
-        context: Any = SimpleNamespace(me=ME, clock=MonotonicClock(), settings=None, directory=None, transport=None)
+        context: Any = SimpleNamespace(
+            me=ME, clock=MonotonicClock(), settings=Settings(), directory=None, transport=None
+        )
         self.router = Router(context, lambda: self.state, lambda group: self)
 
     def apply(self, path: str) -> None:
@@ -49,13 +53,16 @@ class OneNode:
             self.apply(LATER)
 
     async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        if self.moving:
+            self.moving -= 1
+            return [SlotMoving("on its way")] * len(plans)
         self.plans += plans
         return [None] * len(plans)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, deadline_ms: int = 1_000) -> None:
         plan = encode_plan(DeletePlan(9, path))
         clock = MonotonicClock()
-        drive(self.router.execute(PlanKind.DELETE, path, plan, Deadline.after(clock, 1_000)), clock)
+        drive(self.router.execute(PlanKind.DELETE, path, plan, Deadline.after(clock, deadline_ms)), clock)
 
 
 def test_no_storage_group_is_made_above_one_of_which_this_node_has_not_heard() -> None:
@@ -86,3 +93,29 @@ def test_a_delete_that_could_not_be_judged_had_no_effect() -> None:
     with pytest.raises(NoLeader):
         node.delete("root.*.d.s")
     assert [] == node.plans
+
+
+def test_who_meets_a_moving_slot_asks_again_until_it_is_taken_once() -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.moving = 3
+    node.delete("root.known.*.s")
+    assert (0, 1) == (node.moving, len(node.plans))
+
+
+def test_a_slot_that_moves_for_too_long_is_told_as_without_effect() -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.moving = 1_000
+    with pytest.raises(NoLeader):
+        node.delete("root.known.*.s", 100)
+    assert [] == node.plans
+
+
+def test_a_delete_over_several_storage_groups_is_one_plan_for_each() -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.apply("root.more")
+    node.delete("root.*.d.s")
+    found = [decode_plan(data).path for data in node.plans]
+    assert ["root.known.d.s", "root.later.d.s", "root.more.d.s"] == found

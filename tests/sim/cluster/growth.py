@@ -12,6 +12,7 @@ from iotdb_cluster.members.changes import AGREE, CLUSTER_TOO_SMALL, REJECT
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data_member import DataGroupMember
 from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.mover import MoveSettings
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
@@ -94,6 +95,7 @@ class Growing:
         client = Client("operator", around, Random(f"{world.seed}/operator"), connect)
         self.operator = Operator(client, lambda: world.hosts, 4 * world.short_ms)
         self.founders = len(world.nodes)
+        self.moves: MoveSettings | None = None
 
     def add(self, *, later_ms: int = 0) -> SimNode:
         """Start one machine more, which asks to be added."""
@@ -102,6 +104,7 @@ class Growing:
         host = f"10.0.0.{number}"
         node = SimNode(number, replace(world.nodes[0].settings, local_ip=host), world.hardware)
         node.joins = True
+        node.moves = self.moves
         world.hosts = (*world.hosts, host)
         world.nodes.append(node)
         world.scheduler.after(later_ms * 1_000, node.start)
@@ -127,7 +130,11 @@ class Growing:
         if roster is None:
             return []
         found = [(self.machine_of(node), node) for node in roster.nodes]
-        return [(machine, node) for machine, node in found if machine and machine.joins and not machine.may_be_removed]
+        return [
+            (machine, node)
+            for machine, node in found
+            if machine and (machine.joins or self.moves) and not machine.may_be_removed
+        ]
 
     def members_of(self, storage_group: str) -> tuple[Node, Sequence[Node]] | None:
         """Header and present members of a storage group's data group."""
@@ -139,6 +146,19 @@ class Growing:
         assert record is not None
         members = [roster.node(member) for member in sorted(record.members)]
         return record.header, [member for member in members if member is not None]
+
+    def objection_to_slots(self) -> str | None:
+        """Why slots are not where they should be when nothing is under way; None when they are (invariants 20, 30)."""
+        for node in self.world.nodes:
+            if not node.is_alive or node.node.state.table is None:
+                continue
+            state = node.node.state
+            counts = [len(state.table.slots_of(header)) for header in state.table.headers]
+            if max(counts) - min(counts) > 1:
+                return f"{node.place} has slots {counts}"
+            if state.moves.records:
+                return f"{node.place} has moves {[record.move.number for record in state.moves.records]}"
+        return None
 
     def objection(self) -> str | None:
         """Why nodes and groups are not as they should be when nothing is under way; None when they are."""
@@ -232,6 +252,21 @@ class GrowingWorld(World):
     def converge(self) -> None:
         """As in any world, and every change that was asked for is over."""
         self.run_until(self._objection, CHANGE_TIMEOUTS * self.short_ms, "without faults it does not converge")
+
+
+class MovingWorld(GrowingWorld):
+    """A world in which slots follow the nodes that come and go, so that founders are removed, too."""
+
+    def __init__(
+        self, seed: str, show: Callable[[str], None] | None = None, adjust: Callable[[Knobs], Knobs] | None = None
+    ) -> None:
+        super().__init__(seed, show, adjust)
+        self.growing.moves = MoveSettings(timeout_s=max(1, 15 * self.short_ms // 1_000))
+        for node in self.nodes:
+            node.moves = self.growing.moves
+
+    def _objection(self) -> str | None:
+        return super()._objection() or self.growing.objection_to_slots()
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_
 from iotdb_cluster.members.groups import GroupMaker
 from iotdb_cluster.members.meta_member import MetaGroupMember
 from iotdb_cluster.members.meta_service import MetaService
+from iotdb_cluster.members.mover import MoveSettings
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.settings import Settings
@@ -135,6 +136,7 @@ class Process:
             submit=owner.submit,
             wake=owner.wake,
             removed=owner.was_removed,
+            moves=owner.moves,
         )
         self.node.memtable_limit_bytes = hardware.knobs.memtable_limit_bytes
         greeted.node = self.node
@@ -190,6 +192,7 @@ class SimNode:
         """The cluster has reasons not to take this node back."""
         self.refusal: str | None = None
         self.joins = False
+        self.moves: MoveSettings | None = None
         """Its next start asks to be added to the cluster."""
         self.may_be_removed = False
         self.is_removed = False
@@ -362,7 +365,15 @@ class SimNode:
                 self._after_fault(f"{self.place} does not start: {error}")
             return
         self.run(process.node.live(), self._live_ended)
+        if self.moves is not None:
+            self.run(process.node.move_slots(), self._moves_ended)
         self.wake()
+
+    def _moves_ended(self, _: Any, error: Exception | None) -> None:
+        if isinstance(error, Fault):
+            self.failed(error)
+        elif error is not None:
+            raise error
 
     def _live_ended(self, _: Any, error: Exception | None) -> None:
         if error is None:

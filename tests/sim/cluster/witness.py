@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from struct import unpack
 
 from iotdb_cluster.errors import RequestError
+from iotdb_cluster.members.move_codec import GroupDeed, read_deed
+from iotdb_cluster.partition.moves import Deed, GroupSlots
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind
-from iotdb_cluster.types.identity import META_GROUP, GroupId
+from iotdb_cluster.types.identity import META_GROUP, GroupId, NodeId
 from iotdb_cluster.types.paths import Pattern
 from iotdb_cluster.types.plans import DeletePlan, InsertPlan, Plan, TabletPlan
 from iotdb_cluster.types.schema import DataType
@@ -57,8 +61,9 @@ class Witness:
 
     space: Space
     oracle: Oracle
-    owners: Mapping[str, GroupId]
-    """The data group of each series."""
+    founding: PartitionTable
+    """Which group held which slots at first; where they went from there, the logs say."""
+    slots: dict[GroupId, GroupSlots] = field(default_factory=dict)
     content: dict[Key, object] = field(default_factory=dict)
     """What is there to read behind the last committed entry."""
     places: dict[int, list[tuple[GroupId, int]]] = field(default_factory=dict)
@@ -67,13 +72,54 @@ class Witness:
 
     def hear(self, groups: Mapping[GroupId, GroupWatch]) -> None:
         """Take in all logs."""
-        for group in sorted(groups):
-            if group != META_GROUP:
-                for entry in groups[group].entries():
-                    self._take(group, entry)
+        logs = {group: iter(groups[group].entries()) for group in sorted(groups) if group != META_GROUP}
+        for group in logs:
+            known = group in self.founding.identifiers
+            self.slots[group] = GroupSlots.founded(self.founding.slots_of(NodeId(group)) if known else ())
+        waiting: dict[GroupId, tuple[Entry, int]] = {}
+        fenced: set[int] = set()
+        while logs:
+            free = [group for group in logs if group not in waiting or waiting[group][1] in fenced]
+            if not free:
+                self.faults.append(f"21: moves {[move for _, move in waiting.values()]} are installed without a fence")
+                break
+            for group in free:
+                if self._hear_until_install(group, logs[group], waiting, fenced):
+                    del logs[group]
         self._check_attempts()
         for group in sorted(groups):
             self._check_order(group)
+
+    def _hear_until_install(
+        self, group: GroupId, log: Iterator[Entry], waiting: dict[GroupId, tuple[Entry, int]], fenced: set[int]
+    ) -> bool:
+        """Take in a log up to an install whose fence was not heard yet; True at its end."""
+        held = waiting.pop(group, None)
+        if held is not None:
+            self._step(group, read_deed(held[0].body))
+        for entry in log:
+            if entry.kind != EntryKind.MOVE_STEP:
+                self._take(group, entry)
+                continue
+            deed = read_deed(entry.body)
+            if deed.deed is Deed.INSTALL and deed.move not in fenced:
+                waiting[group] = (entry, deed.move)
+                return False
+            if deed.deed is Deed.FENCE:
+                fenced.add(deed.move)
+            self._step(group, deed)
+        return True
+
+    def _step(self, group: GroupId, deed: GroupDeed) -> None:
+        self.slots[group], _ = self.slots[group].after(deed.deed, deed.move, deed.slots)
+        for slot in deed.slots:
+            serving = [each for each, slots in self.slots.items() if slots.state_of(slot).is_serving]
+            if len(serving) > 1:
+                self.faults.append(f"21: slot {slot} is served by groups {serving} behind {deed.deed} of {deed.move}")
+                break
+
+    def _serves(self, group: GroupId, series: str) -> bool:
+        return self.slots[group].state_of(slot_of(self.space.storage_group_of(series))).is_serving
 
     def _take(self, group: GroupId, entry: Entry) -> None:
         if entry.kind != EntryKind.PHYSICAL_PLAN:
@@ -87,12 +133,14 @@ class Witness:
             pattern = Pattern.parse(plan.path)
             gone = [key for key in self.content if key[1] <= plan.time and pattern.matches(key[0])]
             for series, time in gone:
-                if self.owners[series] == group:
+                if self._serves(group, series):
                     del self.content[series, time]
             return
         attempts: set[int] = set()
         # Of two rows of a tablet with the same time the last one counts.
         for key, value in dict(written_cells(plan, self.space)).items():
+            if not self._serves(group, key[0]):
+                continue
             self.content[key] = value
             attempt = self.oracle.by_value.get(value)
             if attempt is None:

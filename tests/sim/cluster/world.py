@@ -471,12 +471,8 @@ class World:
                     problems.append(f"{series} at {member.ip} reads {dict(reading.values)}, the logs say {expected}")
 
     def _witness(self) -> Witness:
-        owners: dict[str, GroupId] = {}
-        for series, _ in self.space.series:
-            found = self.members_of(self.space.storage_group_of(series))
-            assert found is not None
-            owners[series] = GroupId(found[0].identifier)
-        witness = Witness(self.space, self.oracle, owners)
+        founding = next(node.node.state.founding for node in self.nodes if node.is_alive and node.node.state.founding)
+        witness = Witness(self.space, self.oracle, founding.table)
         witness.hear(self.watch.groups)
         return witness
 

@@ -1,0 +1,119 @@
+"""Slots that move while the cluster grows and shrinks, told step by step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from iotdb_cluster.members.mover import MoveSettings
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.types.identity import GroupId, Node
+from tests.sim.cluster.growth import SPARES, Growing
+from tests.sim.cluster.node import SimNode
+from tests.sim.cluster.scene import Scene
+
+MINUTE_MS = 60_000
+
+
+class MovingScene(Scene):
+    """A scene in which machines are added and removed, and slots follow."""
+
+    def __init__(self, nodes: int = 3, seed: str = "moves", **knobs: Any) -> None:
+        many = nodes + SPARES
+        calm: dict[str, Any] = {"sync_us": (100,) * many, "drift_ppm": (0,) * many, "storage_groups": 24}
+        super().__init__(nodes, seed, **{**calm, **knobs})
+        self.growing = Growing(self)
+        self.growing.moves = MoveSettings()
+        for node in self.nodes:
+            node.moves = self.growing.moves
+
+    def _objection(self) -> str | None:
+        table = self.table
+        if table is None:
+            return "nobody knows the table"
+        objection = self.growing.objection()
+        if objection is not None:
+            return objection
+        counts = [len(table.slots_of(header)) for header in table.headers]
+        if max(counts) - min(counts) > 1:
+            return f"slots {counts}"
+        books = {node.node.state.moves.records for node in self.nodes if node.is_alive}
+        return None if books == {()} else f"moves {books}"
+
+    def members_of(self, storage_group: str) -> tuple[Node, Sequence[Node]] | None:
+        return self.growing.members_of(storage_group)
+
+    @property
+    def table(self) -> PartitionTable | None:
+        roster = self.growing.roster()
+        return None if roster is None else roster.table
+
+    def add(self) -> SimNode:
+        return self.growing.add()
+
+    def balanced(self, minutes: int = 5) -> None:
+        """Wait until every node has its share and no move is left."""
+        self.run_until(self._objection, minutes * MINUTE_MS, "the slots do not come to rest")
+
+    def owner(self, storage_group: str) -> GroupId:
+        table = self.table
+        assert table is not None
+        return GroupId(table.header_of(slot_of(storage_group)))
+
+
+def test_a_node_that_joins_gets_its_share_with_what_is_in_it() -> None:
+    scene = MovingScene().boot()
+    scene.write_everywhere()
+    before = {path: scene.owner(path) for path in scene.space.storage_groups}
+    scene.add()
+    scene.balanced()
+    moved = [path for path in before if scene.owner(path) != before[path]]
+    assert moved, "no slot with data moved: choose another seed"
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+@pytest.mark.long
+def test_a_founder_that_owns_slots_is_drained_and_removed() -> None:
+    scene = MovingScene(4).boot()
+    scene.write_everywhere()
+    leader = scene.leader()
+    known = leader.node.me
+    scene.growing.remove(leader, known)
+    scene.balanced()
+    assert leader.is_removed
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+@pytest.mark.long
+def test_a_dead_node_that_owns_slots_is_removed_and_its_slots_move() -> None:
+    scene = MovingScene(4).boot()
+    scene.write_everywhere()
+    victim = scene.nodes[2]
+    known = victim.node.me
+    victim.crash(power_loss=True)
+    victim.is_removed = victim.may_be_removed = True
+    scene.growing.remove(victim, known)
+    scene.balanced()
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+@pytest.mark.long
+def test_a_second_node_joins_while_slots_move_to_the_first_and_a_founder_leaves_after_both() -> None:
+    scene = MovingScene().boot()
+    scene.write_everywhere()
+    scene.add()
+    scene.add()
+    for _ in range(10):
+        scene.write()
+    scene.balanced()
+    founder = scene.nodes[0]
+    scene.growing.remove(founder, founder.node.me)
+    for _ in range(10):
+        scene.write()
+    scene.balanced()
+    scene.write_everywhere()
+    scene.check_everything()
