@@ -5,7 +5,7 @@ from typing import Any, Self
 from iotdb_cluster.client.connection import ThriftClient
 from iotdb_cluster.client.failover import Address
 from iotdb_cluster.errors import NotReady, RequestError, UnknownGroup
-from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.types.identity import LogIndex, Node, NodeId
 from iotdb_cluster.types.report import Report
 from iotdb_cluster.wire.idl import STRUCTS
 from iotdb_cluster.wire.tables import TableLayout, decode_table
@@ -51,6 +51,10 @@ class MetaClient:
     def report(self) -> Report:
         """What the node says of itself; only nodes of this project do."""
         return Report.from_json(self._client.call("report", (), self._timeout_ms).json)
+
+    def commit_index(self) -> LogIndex:
+        """Up to where the meta group has agreed: what was acknowledged before this call lies at or before it."""
+        return LogIndex(self._client.call("requestCommitIndex", (None,), self._timeout_ms))
 
     def remove_node(self, ip: str, meta_port: int, identifier: NodeId | None = None) -> int:
         """Ask for the removal of the node at this address; the interface's answer (page CLUSTER, "removeNode").

@@ -24,7 +24,7 @@ from iotdb_cluster.partition.ring import replicas_from, ring_order
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.filters import And, Compare, CompareOp, Filter, FilterKind, Not, Or, Scalar, ValueClass
-from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.types.identity import LogIndex, Node, NodeId
 from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.batches import NO_MORE, decode_batch
 from iotdb_cluster.wire.filters import encode_filter
@@ -73,12 +73,25 @@ class View:
     replica_num: int
 
     @classmethod
-    def ask(cls, meta: MetaClient) -> Self:
-        """As the node at the other end of `meta` sees it."""
+    def ask_level(cls, meta: MetaClient) -> Self:
+        """As `ask`, of a node that knows all that was acknowledged before; `OutcomeUnknown` until it does."""
+        index = meta.commit_index()
+        return cls.ask(meta, least=index)
+
+    @classmethod
+    def ask(cls, meta: MetaClient, least: LogIndex = 0) -> Self:
+        """As the node at the other end of `meta` sees it; raises `OutcomeUnknown` when it has applied less."""
         report = meta.report()
+        applied = max((group.last_applied for group in report.groups if group.header is None), default=0)
+        if applied < least:
+            raise OutcomeUnknown(f"the node has applied {applied} of the {least} entries of the meta log")
         sizes = (len(group.members) for group in report.groups if group.header is not None)
         table = meta.partition_table()
         return cls(table, tuple(sorted(report.storage_groups)), max(sizes, default=len(table.nodes)))
+
+    def knows(self, path: str) -> bool:
+        """True when a storage group above a series is known."""
+        return any(paths.is_prefix(group, path) for group in self.storage_groups)
 
     def storage_group_of(self, path: str) -> str:
         """The longest storage group above a series; raises `StorageGroupUnknown`."""
@@ -231,6 +244,9 @@ class SeriesReader:
     def _header(self, path: str, storage_group: str | None) -> Node:
         if self._view is None:
             self._view = self._meta.run(lambda meta, timeout_ms: View.ask(meta), repeatable=True)
+        if storage_group is None and not self._view.knows(path):
+            # A storage group that was made through another node a moment ago may not be known at this one yet.
+            self._view = self._meta.run(lambda meta, timeout_ms: View.ask_level(meta), repeatable=True)
         return header_of(self._view.table, slot_of(storage_group or self._view.storage_group_of(path)))
 
     def _at_members(self, header: Node, attempt: Callable[[ThriftClient, int], T]) -> T:

@@ -35,6 +35,8 @@ class Cluster:
     nodes: list[Node] = field(default_factory=list)
     data: dict[str, tuple[DataType, list[int], list[Any]]] = field(default_factory=dict)
     storage_groups: list[str] = field(default_factory=lambda: [GROUP])
+    coming: list[str] = field(default_factory=list)
+    """Storage groups that were made elsewhere, of which a node hears when it levels with the leader."""
     owner: int = 1
     members: tuple[int, ...] = (1, 2)
     batch: int = 2
@@ -47,6 +49,7 @@ class Cluster:
         return {
             "checkAlive": lambda c: struct_of(self.nodes[number - 1]),
             "addNode": self.add_node,
+            "requestCommitIndex": self.commit_index,
             "report": lambda c: STRUCTS["NodeReport"].make(json=self.report(number).to_json()),
         }
 
@@ -61,6 +64,10 @@ class Cluster:
             owned[NodeId(3)] = slots
         table = TableLayout(SLOT_COUNT, tuple((node, owned[node.identifier]) for node in self.nodes))
         return STRUCTS["AddNodeResponse"].make(respNum=-1, partitionTableBytes=encode_table(table))
+
+    def commit_index(self, header: Any, connection: Any) -> int:
+        self.storage_groups += self.coming
+        return 1
 
     def report(self, number: int) -> Report:
         group = GroupReport(NodeId(1), "leader", NodeId(1), 1, 1, 1, 1, tuple(map(NodeId, self.members)))
@@ -241,6 +248,12 @@ def test_a_reader_learns_that_the_cluster_has_changed(running: Running) -> None:
         assert [2] == reader.read("root.b.d.s").times.tolist()
         with pytest.raises(StorageGroupUnknown, match=r"root\.c\.d\.s"):
             reader.read("root.c.d.s")
+
+
+def test_a_storage_group_that_was_made_elsewhere_a_moment_ago_is_found(running: Running) -> None:
+    running.cluster.coming = ["root.new"]
+    running.cluster.data["root.new.d.s"] = (DataType.INT32, [1], [1])
+    assert [1] == read_series(running.meta, "root.new.d.s").times.tolist()
 
 
 def test_the_first_node_that_answers_tells_of_the_cluster(running: Running) -> None:
