@@ -123,7 +123,9 @@ class Place:
     def _put_aside(self, identifier: NodeId | None) -> Path:
         names = [name for name in OF_THE_NODE if (self.folder / name).exists()]
         if not names:
-            raise CommandRefused(f"{self.folder}: is not the folder of a node")
+            raise CommandRefused(
+                f"{self.folder}: holds nothing of a node; 'iotdb-cluster replace OLD_IDENTIFIER' puts a new one there"
+            )
         name = f"left-{identifier if identifier is not None else 'unknown'}"
         taken = len([path for path in self.folder.iterdir() if path.name.startswith(name)])
         aside = self.folder / (f"{name}-{taken}" if taken else name)
