@@ -22,7 +22,7 @@ from iotdb_cluster.timeseries.memtable import DeviceMemory, RowShape, SeriesMemo
 from iotdb_cluster.timeseries.move_content import Arrangement
 from iotdb_cluster.timeseries.parquet_schema import FileIndex
 from iotdb_cluster.timeseries.schema_tree import Device, SchemaTree, Series
-from iotdb_cluster.timeseries.values import CONVERTERS, PACKED_TIME, refused, unpacked_column
+from iotdb_cluster.timeseries.values import CONVERTERS, PACKED, PACKED_TIME, refused, unpacked_column
 from iotdb_cluster.types.paths import WILDCARD, Pattern, series_path, split_series
 from iotdb_cluster.types.plans import (
     CreateTimeseriesPlan,
@@ -306,8 +306,12 @@ class Content:
         if len(plan.columns) != len(shape.measurements):
             raise ValueRefused(f"{plan.device}: {len(shape.measurements)} measurements, {len(plan.columns)} columns")
         columns = [
-            unpacked_column(data, data_type, rows, measurement)
-            for data, data_type, measurement in zip(plan.columns, shape.data_types, shape.measurements, strict=True)
+            np.frombuffer(data, packed)
+            if packed is not None and len(data) == rows * packed.itemsize
+            else unpacked_column(data, data_type, rows, measurement)
+            for data, packed, data_type, measurement in zip(
+                plan.columns, shape.packed, shape.data_types, shape.measurements, strict=True
+            )
         ]
         if rows == 0:
             return
@@ -358,7 +362,12 @@ def _shape(device: Device, measurements: tuple[str | None, ...]) -> RowShape:
             raise PathNotFound(f"series {series_path(device.path, measurement)} does not exist")
         names.append(measurement)
         types.append(series.schema.data_type)
-    return RowShape(tuple(names), tuple(types), tuple(CONVERTERS[data_type] for data_type in types))
+    return RowShape(
+        tuple(names),
+        tuple(types),
+        tuple(CONVERTERS[data_type] for data_type in types),
+        tuple(PACKED.get(data_type) for data_type in types),
+    )
 
 
 def _tablet_shape(device: Device, plan: TabletPlan) -> RowShape:

@@ -25,8 +25,7 @@ _CHUNK_BYTES = 400
 _MARK_BYTES = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Points of one series as they arrived; arrays may be big-endian, and the series of a tablet share their times."""
 
     times: Times
@@ -49,6 +48,8 @@ class RowShape(NamedTuple):
     measurements: tuple[str, ...]
     data_types: tuple[DataType, ...]
     converters: tuple[Callable[[str], Value], ...]
+    packed: tuple[np.dtype[Any] | None, ...]
+    """How a tablet's column is packed; None for TEXT. Looking it up by type costs more than using it."""
 
 
 Row = tuple[int, RowShape, tuple[Value, ...]]
@@ -81,7 +82,8 @@ class SeriesMemory:
             if at == time:
                 for name, value in zip(reversed(shape.measurements), reversed(values), strict=True):
                     if name == self.measurement:
-                        return value
+                        found: Value = value
+                        return found
         return None
 
 
@@ -115,14 +117,14 @@ class DeviceMemory:
         """Take columns of the same length as `times`; returns by how many bytes the memory grew."""
         grown = self.settle() if self.rows else 0
         series, types = self.series, self.types
-        added = 8 * len(times)
+        added = 8 * len(times) + _CHUNK_BYTES * len(columns)
         for measurement, data_type, values in zip(shape.measurements, shape.data_types, columns, strict=True):
             items = series.get(measurement)
             if items is None:
                 items = series[measurement] = []
                 types[measurement] = data_type
             items.append(Chunk(times, values))
-            added += values.nbytes + _CHUNK_BYTES
+            added += values.nbytes
             if data_type is DataType.TEXT:
                 added += sum(map(len, values)) + _TEXT_BYTES * len(values)
         self.size_bytes += added
