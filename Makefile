@@ -4,7 +4,7 @@
 #   make verify                      reads only: lint (format, rules, types, layers) and test
 #   make fix                         writes: format, lint fixes, conf/iotdb-cluster.yaml
 #   make sim [SEED=n]                simulated clusters under faults; SEED replays one with a transcript
-#   make sim-long, make test-process, make test-wheel, make fuzz, make bench, make lint, make clean
+#   make sim-long, make test-process, make test-wheel, make fuzz, make bench, make bench-queries, make lint, make clean
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ SCENE ?= load-and-lose
 KEEP ?= 0
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help run test lint verify fix sim sim-long test-process test-wheel fuzz bench clean
+.PHONY: help run test lint verify fix sim sim-long test-process test-wheel fuzz bench bench-queries clean
 
 help:
 	@sed -n '2,8s/^# \{0,1\}//p' Makefile
@@ -73,6 +73,9 @@ fuzz: $(VENV)/.has-test
 
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench --page bench/RESULTS.md
+
+bench-queries: $(VENV)/.has-test
+	$(BIN)/python -m bench.queries
 
 test-wheel: $(VENV)/.has-test
 	$(PYTEST) -m long tests/house

@@ -6,18 +6,16 @@ depend on the machine and its disk. Writes JSON to a file and to standard output
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.about import about
 from bench.failover import fail_over_times_s, header_of_group
 from bench.load import TABLET_COLUMNS, TABLET_ROWS
 from bench.measure import Rate, bare_log, rate_of
@@ -26,7 +24,6 @@ from bench.reading import bare_bytes_per_s, points_per_s
 from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.session import Session
-from iotdb_cluster.version import VERSION
 
 GROUP_COUNT = 16
 CLIENT_COUNTS = (1, 32)
@@ -47,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.dir))
     try:
-        results = {"about": _about(folder), "options": {"seconds": options.seconds}, **_measure(options, folder)}
+        results = {"about": about(folder), "options": {"seconds": options.seconds}, **_measure(options, folder)}
     finally:
         shutil.rmtree(folder)
     text = json.dumps(results, indent=2)
@@ -142,33 +139,6 @@ def _clients(kind: str, count: int, leaders: list[tuple[str, LocalNode]]) -> lis
         for number in range(count)
         for group, node in [leaders[number % len(leaders)]]
     ]
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    return {
-        "version": VERSION,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "fdatasync_us": round(_sync_us(folder / "probe"), 1),
-    }
-
-
-def _sync_us(path: Path) -> float:
-    """The median time of a small append with fdatasync, on the disk that is measured."""
-    from time import perf_counter
-
-    times = []
-    with path.open("wb", buffering=0) as file:
-        for _ in range(500):
-            begin = perf_counter()
-            file.write(b"x" * 200)
-            os.fdatasync(file.fileno())
-            times.append(perf_counter() - begin)
-    return statistics.median(times) * 1e6
 
 
 def _say(what: str) -> None:

@@ -139,8 +139,9 @@ class Session:
             failover.close()
 
     def drop(self) -> None:
-        """Leave the connection at once, whatever runs on it; the node ends that, and the next call logs in again."""
-        self._failover.close()
+        """Leave all connections at once, whatever runs on them; nodes end that, and the next call logs in again."""
+        for failover in (self._failover, *self._by_leader.values()):
+            failover.close()
 
     def __enter__(self) -> Self:
         return self.open()

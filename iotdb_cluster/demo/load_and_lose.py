@@ -16,6 +16,7 @@ from iotdb_cluster.demo.comparing import Comparison, compare_all
 from iotdb_cluster.demo.connections import TabletWriter, create_storage_groups, reader_of
 from iotdb_cluster.demo.loading import Loader
 from iotdb_cluster.demo.plot import draw_temperatures
+from iotdb_cluster.demo.showing import ask_in_sql
 from iotdb_cluster.demo.stations import STATIONS, Site, load_station, sites_of
 from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.partition.slots import slot_of
@@ -54,7 +55,8 @@ def load_and_lose(cluster: LocalCluster, data: Path, plot: Path, console: Consol
     console.print(_table(sites, comparisons, cluster))
     draw_temperatures({each.site.station.name: each.temperature for each in comparisons if each.node == 0}, plot)
     console.print(f"temperatures, as read back: {plot}")
-    return _tell_verdict(comparisons, console)
+    is_equal = _tell_verdict(comparisons, console)
+    return ask_in_sql(cluster, sites, console) and is_equal
 
 
 def _spread(cluster: LocalCluster, sites: list[Site], console: Console) -> None:
