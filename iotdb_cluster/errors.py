@@ -99,6 +99,12 @@ class ValueRefused(RequestError):
     """A value that does not convert to the type of its series."""
 
 
+class OutOfTtl(RequestError):
+    """Points so old that they have expired already."""
+
+    code = StatusCode.OUT_OF_TTL_ERROR
+
+
 class SqlError(RequestError):
     """A statement that is refused before it runs, with its place: line and column from 1, token, what was expected.
 

@@ -278,6 +278,10 @@ class Settings:
         "storage", 512, "Below this much free disk, writes are answered 503.", _between(0, 1_048_576)
     )
 
+    ttl_check_interval_ms: int = _setting(
+        "storage", 60_000, "A group's leader looks this often for points that have outlived their time.", TIME_MS
+    )
+
     log_level: str = _setting(
         "logging", "info", "Least severe message that is logged.", _one_of("debug", "info", "warning", "error")
     )

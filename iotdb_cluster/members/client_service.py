@@ -215,6 +215,10 @@ class ClientService:
         answered = await self._answered(request.sessionId, work, INSERT_TIMESERIES, [request.deviceId])
         done = answered.statusType.code == StatusCode.SUCCESS_STATUS
         result = [int(StatusCode.SUCCESS_STATUS)] * rows if done else None
+        if answered.statusType.code == StatusCode.OUT_OF_TTL_ERROR:
+            # Every row is too old, which the original says row by row.
+            result = [int(StatusCode.OUT_OF_TTL_ERROR)] * rows
+            answered = status(StatusCode.INTERNAL_SERVER_ERROR, answered.statusType.message)
         return structs.TSExecuteBatchStatementResp(status=answered, result=result)
 
     async def insert_row_in_batch(self, request: Any, connection: Connection) -> Any:

@@ -15,6 +15,7 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     Plan,
     SetStorageGroupPlan,
@@ -83,6 +84,8 @@ class HeldSlots:
                     raise SlotMoving(f"the slot of {plan.device} is not served by this data group")
             case SetStorageGroupPlan() | DeleteStorageGroupPlan():
                 self._serving.clear()
+                self.check_storage_group(plan.path)
+            case ExpirePlan():
                 self.check_storage_group(plan.path)
             case CreateTimeseriesPlan():
                 owner = self.owner(plan.path)

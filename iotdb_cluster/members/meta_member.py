@@ -24,7 +24,7 @@ from iotdb_cluster.storage.snapshots import MetaSnapshotFile
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
 from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, LogIndex, Node, NodeId
-from iotdb_cluster.types.plans import DeleteStorageGroupPlan, PlanKind, SetStorageGroupPlan
+from iotdb_cluster.types.plans import DeleteStorageGroupPlan, PlanKind, SetStorageGroupPlan, SetTtlPlan
 from iotdb_cluster.wire.plans import decode_plan
 
 log = structlog.get_logger()
@@ -214,7 +214,7 @@ def _payload(data: bytes) -> Payload:
     if data[:1] == bytes((PlanKind.META_ENTRY,)) and data[1:2] and data[1] in _OWN_KINDS:
         return Payload(EntryKind(data[1]), data[2:])
     plan = decode_plan(data)
-    if isinstance(plan, SetStorageGroupPlan | DeleteStorageGroupPlan):
+    if isinstance(plan, SetStorageGroupPlan | DeleteStorageGroupPlan | SetTtlPlan):
         paths.check_storage_group(plan.path)
         return Payload(EntryKind.PHYSICAL_PLAN, data)
     raise Unsupported(f"{type(plan).__name__} does not belong to the meta group")

@@ -28,7 +28,7 @@ from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Slot, Start
 from iotdb_cluster.types.membership import Membership
-from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, SetStorageGroupPlan
+from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, SetStorageGroupPlan, SetTtlPlan
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ READABLE_VERSIONS = (2, 3)
 """Version 2 knows no moves."""
 
 ACCOUNTS_SECTION = "accounts"
+TTLS_SECTION = "ttls"
 
 Outcome = RequestError | None
 """None for done, or the error that every replica reports alike."""
@@ -92,6 +93,8 @@ class MetaState:
     starts: tuple[tuple[NodeId, Start], ...] = ()
     moves: MoveBook = field(default_factory=MoveBook)
     accounts: Accounts = field(default_factory=Accounts)
+    ttls: tuple[tuple[str, int], ...] = ()
+    """How many milliseconds points live, of the storage groups that say so, ascending."""
     applied: LogIndex = 0
 
     @property
@@ -260,9 +263,18 @@ class MetaState:
             case DeleteStorageGroupPlan(path):
                 if path not in self.storage_groups:
                     raise MetadataRefused(f"{path} is not a storage group")
-                return replace(self, storage_groups=tuple(each for each in self.storage_groups if each != path))
+                kept = tuple(each for each in self.storage_groups if each != path)
+                return replace(self, storage_groups=kept, ttls=self._ttls_with(path, None))
+            case SetTtlPlan(path, ttl_ms):
+                if path not in self.storage_groups:
+                    raise MetadataRefused(f"{path} is not a storage group")
+                return replace(self, ttls=self._ttls_with(path, ttl_ms))
             case _:
                 raise Unsupported(f"the meta group has no use for a plan of type {type(plan).__name__}")
+
+    def _ttls_with(self, path: str, ttl_ms: int | None) -> tuple[tuple[str, int], ...]:
+        others = [entry for entry in self.ttls if entry[0] != path]
+        return tuple(sorted(others if ttl_ms is None else [*others, (path, ttl_ms)]))
 
     def refuses_storage_group(self, path: str) -> RequestError | None:
         """Why `path` can't be made a storage group, if so; None, too, for one that exists already."""
@@ -306,6 +318,8 @@ class MetaState:
         write_book(writer, self.moves)
         if not self.accounts.is_empty:
             _write_section(writer, ACCOUNTS_SECTION, self.accounts.encode())
+        if self.ttls:
+            _write_section(writer, TTLS_SECTION, _encode_ttls(self.ttls))
         return writer.bytes()
 
     @classmethod
@@ -334,6 +348,8 @@ class MetaState:
     def _with_section(self, name: str, data: bytes) -> "MetaState":
         if name == ACCOUNTS_SECTION:
             return replace(self, accounts=Accounts.decode(data))
+        if name == TTLS_SECTION:
+            return replace(self, ttls=_read_all(data, lambda reader: reader.each(lambda: _read_ttl(reader), 12)))
         raise MalformedInput(f"a meta snapshot with a section {name[:40]!r}, which this version does not know")
 
 
@@ -375,6 +391,9 @@ def decode_meta_plan(body: bytes) -> Plan:
             return SetStorageGroupPlan(_read_all(body[1:], Reader.text))
         case PlanKind.DELETE_STORAGE_GROUP:
             return DeleteStorageGroupPlan(_read_all(body[1:], Reader.text))
+        case PlanKind.SET_TTL:
+            path, ttl_ms = _read_all(body[1:], lambda reader: (reader.text(), reader.i64()))
+            return SetTtlPlan(path, None if ttl_ms < 0 else ttl_ms)
     raise Unsupported(f"the meta group has no use for a plan of type {body[0]}")
 
 
@@ -390,6 +409,21 @@ def _only(values: Iterable[T]) -> T | None:
     if len(found) > 1:
         raise MalformedInput(f"{len(found)} values where there is at most one")
     return found[0] if found else None
+
+
+def _encode_ttls(ttls: Iterable[tuple[str, int]]) -> bytes:
+    writer = Writer()
+    writer.each(tuple(ttls), lambda entry: _write_ttl(writer, *entry))
+    return writer.bytes()
+
+
+def _write_ttl(writer: Writer, path: str, ttl_ms: int) -> None:
+    writer.text(path)
+    writer.i64(ttl_ms)
+
+
+def _read_ttl(reader: Reader) -> tuple[str, int]:
+    return reader.text(), reader.i64()
 
 
 def _write_start(writer: Writer, identifier: NodeId, start: Start) -> None:

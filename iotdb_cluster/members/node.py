@@ -32,6 +32,7 @@ from iotdb_cluster.members.router import Executor, Router
 from iotdb_cluster.members.runtime import Runtime
 from iotdb_cluster.members.steward import Steward
 from iotdb_cluster.members.tidying import Tidying
+from iotdb_cluster.members.time_to_live import Expiring
 from iotdb_cluster.members.transport import Transport
 from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.partition.roster import Roster
@@ -102,6 +103,7 @@ class ClusterNode:
         self._end: Pending[None] = Pending()
         runtime.after_turns(self._steward.after_turn)
         runtime.after_turns(Tidying(self.readers, self.offered_files).after_turn)
+        runtime.after_turns(Expiring(self.context, lambda: self.state, lambda: self.data_members).after_turn)
 
     # -- what services see -------------------------------------------------------------------------------------------
 

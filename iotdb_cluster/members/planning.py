@@ -24,10 +24,12 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     Plan,
     PlanKind,
     SetStorageGroupPlan,
+    SetTtlPlan,
     TabletPlan,
 )
 from iotdb_cluster.types.schema import Compression, DataType, Encoding, TimeseriesSchema
@@ -52,6 +54,8 @@ _CHECKS: dict[PlanKind, Callable[[str], object]] = {
     PlanKind.CREATE_TIMESERIES: paths.check_series,
     PlanKind.DELETE_TIMESERIES: paths.check_pattern,
     PlanKind.DELETE_STORAGE_GROUP: paths.check_storage_group,
+    PlanKind.SET_TTL: paths.check_storage_group,
+    PlanKind.EXPIRE: paths.check_storage_group,
 }
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -104,7 +108,7 @@ class Prepared:
 
 
 CLOSE_FILE = bytes((PlanKind.CLOSE_FILE,))
-_DELETES = (DeletePlan, DeleteTimeseriesPlan, DeleteStorageGroupPlan)
+_DELETES = (DeletePlan, DeleteTimeseriesPlan, DeleteStorageGroupPlan, ExpirePlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,10 @@ class Planner:
             case DeleteStorageGroupPlan():
                 if not self.holds_storage_group(plan.path):
                     raise MetadataRefused(f"{plan.path} is not a storage group of this data group")
-            case SetStorageGroupPlan():
+            case ExpirePlan():
+                if not self.holds_storage_group(plan.path):
+                    raise StorageGroupUnknown(f"{plan.path} is no storage group of this data group")
+            case SetStorageGroupPlan() | SetTtlPlan():
                 raise Unsupported(f"{type(plan).__name__} goes to the meta group, not to a data group")
 
     def _before_insert(self, plan: InsertPlan | TabletPlan, prepared: Prepared) -> None:

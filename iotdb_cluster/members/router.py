@@ -90,7 +90,7 @@ class Router:
                 group = await self.group_of_path(path, deadline, made_for=plan)
             await self._one(group, plan, deadline)
             return
-        if kind == PlanKind.SET_STORAGE_GROUP:
+        if kind in (PlanKind.SET_STORAGE_GROUP, PlanKind.SET_TTL):
             await self._one(META_GROUP, plan, deadline)
             return
         if kind == PlanKind.DELETE_STORAGE_GROUP:
@@ -101,6 +101,7 @@ class Router:
             return
         # CREATE TIMESERIES is a matter of schema, which needs its storage group; an insert may make what it needs.
         may_make = kind != PlanKind.CREATE_TIMESERIES or self._context.settings.enable_auto_create_schema
+        may_make = may_make and kind != PlanKind.EXPIRE
         while True:
             group = await self.group_of_path(path, deadline, made_for=plan if may_make else None)
             (outcome,) = await self.execute_in(group, (plan,), deadline)

@@ -176,7 +176,10 @@ def device_frames(
         }
         present = {name: bound for name, bound in bounds.items() if bound != EVERY_TIME}
         if present:
+            least = min(present.values())
             for part in reader.index.parts_of(device):
+                if part.max_time <= least:
+                    continue
                 segments.append(Segment(part.min_time, age, _FramePart(reader, part, present)))
     return in_order(segments, merged_frames)
 
@@ -229,6 +232,9 @@ def choose(
             best = (versions, Choice(path, tuple(run)))
     if best is not None:
         return best[1]
+    gone = _gone(groups, deletions)
+    if gone is not None:
+        return gone
     if len(deletions) < settings.compact_at_deletions:
         return None
     waiting = [
@@ -241,6 +247,19 @@ def choose(
         return None
     _, path, version = min(waiting)
     return Choice(path, tuple(file for file in groups[path] if file.version == version))
+
+
+def _gone(groups: Mapping[str, Sequence[SealedFile]], deletions: Sequence[Deletion]) -> Choice | None:
+    """Files of one seal in which nothing is left, since all of their storage group up to their ends is deleted."""
+    for path in sorted(groups):
+        whole = [d for d in deletions if d.path == path]
+        tiers: dict[int, list[SealedFile]] = {}
+        for file in groups[path] if whole else ():
+            tiers.setdefault(file.version, []).append(file)
+        for version in sorted(tiers):
+            if all(any(d.until >= f.max_time and d.number > f.clean for d in whole) for f in tiers[version]):
+                return Choice(path, tuple(tiers[version]))
+    return None
 
 
 def _run(files: Sequence[SealedFile], most_bytes: int) -> list[SealedFile]:

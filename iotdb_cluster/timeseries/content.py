@@ -8,9 +8,18 @@ from typing import assert_never
 
 import numpy as np
 
-from iotdb_cluster.errors import MalformedInput, MetadataRefused, PathNotFound, ValueRefused
+from iotdb_cluster.errors import (
+    MalformedInput,
+    MetadataRefused,
+    OutOfTtl,
+    PathNotFound,
+    StorageGroupUnknown,
+    Unsupported,
+    ValueRefused,
+)
 from iotdb_cluster.timeseries.deletions import (
     EVERY_TIME,
+    LEAST_TIME,
     NOTHING_DELETED,
     Deletion,
     DeletionList,
@@ -29,9 +38,11 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     Plan,
     SetStorageGroupPlan,
+    SetTtlPlan,
     TabletPlan,
 )
 from iotdb_cluster.types.schema import DataType, TimeseriesSchema
@@ -52,7 +63,7 @@ class StorageGroup:
     frozen_clean: int = 0
     active: dict[str, DeviceMemory] = field(default_factory=dict)
     expired: int = NOTHING_DELETED
-    """Points up to this time are gone for good, and none is taken any more."""
+    """Nothing up to this time is taken any more; what was there is gone."""
 
     def has_older(self, until: int) -> bool:
         """True when something older than the active table may have points at or below `until`."""
@@ -150,6 +161,10 @@ class Content:
                 if plan.path not in self.groups:
                     raise MetadataRefused(f"{plan.path} is not a storage group")
                 self.drop(plan.path)
+            case ExpirePlan():
+                self._expire(plan)
+            case SetTtlPlan():
+                raise Unsupported("a time to live is a matter of the meta group")
             case _:
                 assert_never(plan)
 
@@ -291,6 +306,8 @@ class Content:
             row = tuple([convert(text) for convert, text in zip(shape.converters, values)])  # type: ignore[arg-type]  # noqa: B905
         except ValueError as error:
             raise _first_refused(shape, values) from error
+        if plan.time <= self.groups[device.storage_group].expired:
+            raise self._out_of_ttl(device)
         with self.lock:
             self.active_bytes += self._memory_of(device).add_row(plan.time, shape, row)
 
@@ -316,8 +333,30 @@ class Content:
         if rows == 0:
             return
         times = np.frombuffer(plan.times, PACKED_TIME)
+        expired = self.groups[device.storage_group].expired
+        if expired != NOTHING_DELETED:
+            # Rows that have expired are written and gone in one moment; only where all are, it is worth a word.
+            alive = times > expired
+            if not alive.any():
+                raise self._out_of_ttl(device)
+            if not alive.all():
+                times, columns = times[alive], [column[alive] for column in columns]
         with self.lock:
             self.active_bytes += self._memory_of(device).add_tablet(shape, times, columns)
+
+    def _out_of_ttl(self, device: Device) -> OutOfTtl:
+        expired = self.groups[device.storage_group].expired
+        return OutOfTtl(f"{device.path}: everything in {device.storage_group} up to time {expired} has expired")
+
+    def _expire(self, plan: ExpirePlan) -> None:
+        """A delete of everything up to a time that holds for what comes later, too, until another entry of its kind."""
+        group = self.groups.get(plan.path)
+        if group is None:
+            raise StorageGroupUnknown(f"{plan.path} is no storage group of this data group")
+        until = NOTHING_DELETED if plan.until == LEAST_TIME else plan.until
+        if until > group.expired:
+            self._delete(DeletePlan(until, plan.path))
+        group.expired = until
 
     def _delete(self, plan: DeletePlan) -> None:
         targets = list(self.schema.matching(Pattern.parse(plan.path)))

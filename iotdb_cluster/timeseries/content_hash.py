@@ -19,7 +19,7 @@ def content_hash(store: "GroupStore", storage_groups: Iterable[str]) -> str:
     """A hash over series and points, deletions carried out: the same however the points are spread over files."""
     total = hashlib.sha256()
     for group in storage_groups:
-        total.update(f"group {group}\n".encode())
+        total.update(f"group {group} {store.expired_until(group)}\n".encode())
         for schema in store.series(group):
             total.update(_described(schema) + _points_digest(store.open_series(schema.path)))
     return total.hexdigest()

@@ -7,7 +7,8 @@ from iotdb_cluster.types.paths import Pattern, nodes_of
 
 EVERY_TIME = (1 << 63) - 1
 """The bound of a deletion that leaves nothing."""
-NOTHING_DELETED = -(1 << 63) - 1
+LEAST_TIME = -(1 << 63)
+NOTHING_DELETED = LEAST_TIME - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class SealedFile:
 class StorageGroupContent:
     """One storage group: series sorted by path, files sorted by version and name.
 
-    `expired`: points up to this time are gone for good, and none is taken any more.
+    `expired`: nothing up to this time is taken any more; what was there is gone.
     """
 
     path: str

@@ -1,7 +1,5 @@
 """One data group's points and series: applies the group's log, answers reads, keeps itself on disk."""
 
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -9,35 +7,29 @@ import pyarrow as pa
 
 from iotdb_cluster.errors import Busy, MalformedInput, StorageGroupUnknown
 from iotdb_cluster.timeseries.compaction import Compacting, CompactionJob, choose, replaced
-from iotdb_cluster.timeseries.content import Content, Indexed, StorageGroup
+from iotdb_cluster.timeseries.content import Indexed, StorageGroup
 from iotdb_cluster.timeseries.content_hash import content_hash
 from iotdb_cluster.timeseries.deletions import DeletionList
-from iotdb_cluster.timeseries.extent import Extent, extent_of
-from iotdb_cluster.timeseries.filters import check_filter
 from iotdb_cluster.timeseries.jobs import GroupToSeal, Job, Sealing, SealJob, Workplace
-from iotdb_cluster.timeseries.manifest import MANIFEST_FILE, Manifest, load_manifest
-from iotdb_cluster.timeseries.move_content import MoveContent, move_content_of, move_of
-from iotdb_cluster.timeseries.move_staging import MOVES_FOLDER, MoveStaging, recorded_moves
+from iotdb_cluster.timeseries.leftovers import STAGED_FOLDER, remove_leftovers
+from iotdb_cluster.timeseries.manifest import Manifest, load_manifest
+from iotdb_cluster.timeseries.move_content import MoveContent, move_content_of
+from iotdb_cluster.timeseries.move_staging import MoveStaging
 from iotdb_cluster.timeseries.moving import MoveOffer, MovesHere
 from iotdb_cluster.timeseries.sealed_reader import ColumnCache, load_index, verify_file
-from iotdb_cluster.timeseries.series_reader import FileAccess, SeriesReader, last_in, open_reader, value_in
+from iotdb_cluster.timeseries.series_reader import FileAccess
 from iotdb_cluster.timeseries.settings import StoreSettings
 from iotdb_cluster.timeseries.snapshots import Installing, InstallJob, StoreSnapshot, restricted, snapshot_of
-from iotdb_cluster.timeseries.values import Value
+from iotdb_cluster.timeseries.store_reads import StoreReads
 from iotdb_cluster.types.disk import Disk
-from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import EntryId
-from iotdb_cluster.types.paths import Pattern, is_prefix, nodes_of
-from iotdb_cluster.types.plans import InsertPlan, Plan, TabletPlan
-from iotdb_cluster.types.schema import DataType, TimeseriesSchema
-
-STAGED_FOLDER = "staged"
-"""Where files of other members are put before they are installed; no storage group has this name."""
+from iotdb_cluster.types.paths import is_prefix
+from iotdb_cluster.types.plans import Plan
 
 Submit = Callable[[Callable[[], None]], None]
 
 
-class GroupStore:
+class GroupStore(StoreReads):
     """One data group in one folder.
 
     One thread, the runtime's, applies, begins and finishes jobs. Any thread reads. What a job does between its
@@ -49,10 +41,9 @@ class GroupStore:
 
     def __init__(self, disk: Disk, folder: str, settings: StoreSettings, submit: Submit, manifest: Manifest) -> None:
         """An empty store; `open` is what makes one."""
-        self._access = FileAccess(disk, folder, ColumnCache(settings.column_cache_bytes))
+        super().__init__(FileAccess(disk, folder, ColumnCache(settings.column_cache_bytes)))
         self._place = Workplace(disk, folder, settings)
         self._submit = submit
-        self._content = Content()
         self._manifest = manifest
         self._indexed: dict[str, Indexed] = {}
         """The files of the manifest by their paths in the folder."""
@@ -61,8 +52,6 @@ class GroupStore:
         self._close_asked = False
         self._unneeded: set[str] = set()
         self._moves = MovesHere(disk, folder, verify=settings.verify_files_at_open)
-        self._forgotten: deque[list[str]] = deque()
-        """Files of readers that ended without being closed."""
 
     @classmethod
     def open(cls, disk: Disk, folder: str, settings: StoreSettings, submit: Submit) -> "GroupStore":
@@ -266,100 +255,6 @@ class GroupStore:
         if self._job is not None:
             raise Busy("a seal or compaction of this group is under way")
 
-    # -- reads
-
-    def storage_groups(self) -> list[str]:
-        """The storage groups of this data group, sorted."""
-        with self._content.lock:
-            return sorted(self._content.groups)
-
-    def has_storage_group(self, path: str) -> bool:
-        """True when this data group holds the storage group."""
-        return path in self._content.groups
-
-    def series(self, pattern: str, *, in_creation_order: bool = False) -> list[TimeseriesSchema]:
-        """The series that a path or pattern matches, by path or in the order in which they were created."""
-        found = self._content.matching(Pattern.parse(pattern))
-        if in_creation_order:
-            found.sort(key=lambda series: series.created)
-        else:
-            found.sort(key=lambda series: series.schema.path)
-        return [series.schema for series in found]
-
-    def find(self, path: str) -> TimeseriesSchema | None:
-        """The series with this full path."""
-        with self._content.lock:
-            found = self._content.schema.find(path)
-        return None if found is None else found.schema
-
-    def device_schema(self, device: str) -> Mapping[str, TimeseriesSchema]:
-        """The series of a device by measurement, sorted; empty for an unknown device."""
-        with self._content.lock:
-            found = self._content.schema.devices.get(device)
-            everything = {} if found is None else found.everything()
-        return {measurement: series.schema for measurement, series in everything.items()}
-
-    def has_taken(self, plan: InsertPlan | TabletPlan) -> bool:
-        """True when the series of an insert are known to exist, from an earlier one like it; quicker than the schema.
-
-        False does not mean that they do not.
-        """
-        return self._content.has_taken(plan)
-
-    def open_series(self, path: str, condition: Filter | None = None) -> SeriesReader:
-        """A reader over a series as it is now; one that has nothing to read for an unknown series.
-
-        Raises `ValueRefused` or `Unsupported` when the filter does not suit the type.
-        """
-        view = self._content.view(path)
-        if view is None:
-            if condition is not None:
-                check_filter(condition, None)
-            return SeriesReader(None, [], None)
-        try:
-            if condition is not None:
-                check_filter(condition, view.data_type)
-            reader = open_reader(view, self._access, condition, self._content)
-        except BaseException:
-            self._unpin(view.pinned)
-            raise
-        # A reader that is forgotten without being closed must not keep files for ever. It may end within a collection
-        # of garbage, in any thread and at any line, so it only leaves word.
-        forgotten = weakref.finalize(reader, self._forgotten.append, view.pinned)
-        forgotten.atexit = False
-        reader.when_closed(lambda: self._unpin(view.pinned) if forgotten.detach() else None)
-        return reader
-
-    def extent(self, path: str, first: int, last: int) -> Extent:
-        """How much there is to read of a series between two times, both included."""
-        view = self._content.view(path)
-        if view is None:
-            return Extent()
-        try:
-            return extent_of(view, first, last, self._content)
-        finally:
-            self._unpin(view.pinned)
-
-    def value_at(self, path: str, time: int) -> Value | None:
-        """The value of a series at a time, or None. Fast when asked again nearby: decoded columns are kept."""
-        view = self._content.view(path)
-        if view is None:
-            return None
-        try:
-            return value_in(view, self._access, time, self._content)
-        finally:
-            self._unpin(view.pinned)
-
-    def last_point(self, path: str, data_type: DataType, first: int, last: int) -> tuple[int, Value] | None:
-        """The last point of a series between two times, both included; None when there is none of this type."""
-        view = self._content.view(path)
-        if view is None:
-            return None
-        try:
-            return last_in(view, self._access, first, last, self._content) if view.data_type is data_type else None
-        finally:
-            self._unpin(view.pinned)
-
     def _unpin(self, paths: list[str]) -> None:
         """Let go of files that a view or a snapshot could open; what nobody needs any more is removed."""
         with self._content.lock:
@@ -522,26 +417,3 @@ class GroupStore:
             indexed[file.folder_path] = (file, load_index(disk, folder, file))
         self._content.restore(manifest, indexed)
         self._indexed = indexed
-
-
-def remove_leftovers(disk: Disk, folder: str, manifest: Manifest) -> None:
-    """Remove what a crash left behind: files and folders that neither the manifest nor a move that goes on names."""
-    named = {file.folder_path for file in manifest.files}
-    kept_folders = {group.path for group in manifest.storage_groups}
-    moves = set(recorded_moves(disk, folder)) - set(manifest.ended_moves)
-    for name in disk.list_folder(folder):
-        if name in (MANIFEST_FILE, STAGED_FOLDER, MOVES_FOLDER):
-            continue
-        if nodes_of(name)[0] != "root":
-            disk.remove(f"{folder}/{name}")
-            continue
-        inside = disk.list_folder(f"{folder}/{name}")
-        kept = [file for file in inside if f"{name}/{file}" in named or move_of(file) in moves]
-        if not kept and name not in kept_folders:
-            disk.remove_folder(f"{folder}/{name}")
-            continue
-        for file in sorted(set(inside) - set(kept)):
-            disk.remove(f"{folder}/{name}/{file}")
-    for name in disk.list_folder(f"{folder}/{MOVES_FOLDER}"):
-        if not name.isdigit() or int(name) not in moves:
-            disk.remove(f"{folder}/{MOVES_FOLDER}/{name}")

@@ -31,6 +31,10 @@ class PlanKind(IntEnum):
     """Between nodes only, likewise: `u8 entry kind | body`, for entries about nodes, groups and moves."""
     CLOSE_FILE = 68
     """Between nodes only, on the way to a data group's leader: the body of a CLOSE_FILE entry."""
+    SET_TTL = 69
+    """Meta group. `str path | i64 milliseconds`: how long a storage group keeps its points; -1 for ever."""
+    EXPIRE = 70
+    """Data group. `str path | i64 time`: what a storage group has up to this time has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,26 @@ class DeleteStorageGroupPlan:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetTtlPlan:
+    """In the meta log: the storage group's points live `ttl_ms` from their time on; None ends that."""
+
+    path: str
+    ttl_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpirePlan:
+    """In a data group's log: the storage group's points with a time at or below `until` have expired.
+
+    They are gone, and none of that age is taken until another entry says otherwise; with the least time all are taken
+    again. Wall time enters by this entry only (DESIGN 5.7).
+    """
+
+    path: str
+    until: int
+
+
 Plan = (
     InsertPlan
     | DeletePlan
@@ -113,4 +137,6 @@ Plan = (
     | CreateTimeseriesPlan
     | DeleteTimeseriesPlan
     | DeleteStorageGroupPlan
+    | SetTtlPlan
+    | ExpirePlan
 )

@@ -9,11 +9,13 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     Packed,
     Plan,
     PlanKind,
     SetStorageGroupPlan,
+    SetTtlPlan,
     TabletPlan,
 )
 from iotdb_cluster.types.schema import WIDTH_BYTES, Compression, DataType, Encoding
@@ -23,6 +25,7 @@ _WHAT = "plan"
 _I32 = struct.Struct(">i")
 _INSERT_HEAD = struct.Struct(">Bqi")
 _DATA_TYPES = {int(data_type): data_type for data_type in DataType}
+_NO_TTL = -1
 
 
 def encode_plan(plan: Plan) -> bytes:
@@ -43,6 +46,11 @@ def encode_plan(plan: Plan) -> bytes:
             return _kind(PlanKind.DELETE_TIMESERIES) + text(plan.path)
         case DeleteStorageGroupPlan():
             return _kind(PlanKind.DELETE_STORAGE_GROUP) + text(plan.path)
+        case SetTtlPlan():
+            ttl_ms = _NO_TTL if plan.ttl_ms is None else plan.ttl_ms
+            return _kind(PlanKind.SET_TTL) + text(plan.path) + i64(ttl_ms)
+        case ExpirePlan():
+            return _kind(PlanKind.EXPIRE) + text(plan.path) + i64(plan.until)
 
 
 def decode_plan(data: bytes) -> Plan:
@@ -200,6 +208,17 @@ def _read_delete_storage_group(reader: PayloadReader) -> DeleteStorageGroupPlan:
     return DeleteStorageGroupPlan(reader.text())
 
 
+def _read_set_ttl(reader: PayloadReader) -> SetTtlPlan:
+    path, ttl_ms = reader.text(), reader.i64()
+    if ttl_ms < _NO_TTL:
+        raise MalformedInput(f"a time to live of {ttl_ms} ms")
+    return SetTtlPlan(path, None if ttl_ms == _NO_TTL else ttl_ms)
+
+
+def _read_expire(reader: PayloadReader) -> ExpirePlan:
+    return ExpirePlan(reader.text(), reader.i64())
+
+
 _READERS: dict[PlanKind, Callable[[PayloadReader], Plan]] = {
     PlanKind.INSERT: _read_insert,
     PlanKind.DELETE: _read_delete,
@@ -208,4 +227,6 @@ _READERS: dict[PlanKind, Callable[[PayloadReader], Plan]] = {
     PlanKind.CREATE_TIMESERIES: _read_create_timeseries,
     PlanKind.DELETE_TIMESERIES: _read_delete_timeseries,
     PlanKind.DELETE_STORAGE_GROUP: _read_delete_storage_group,
+    PlanKind.SET_TTL: _read_set_ttl,
+    PlanKind.EXPIRE: _read_expire,
 }

@@ -16,7 +16,8 @@ from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
 from iotdb_cluster.types.identity import GroupId, Node, NodeId
 from iotdb_cluster.types.membership import Membership
-from iotdb_cluster.types.plans import PlanKind
+from iotdb_cluster.types.plans import PlanKind, SetTtlPlan
+from iotdb_cluster.wire.plans import encode_plan
 
 CLUSTER = bytes(range(16))
 
@@ -341,3 +342,18 @@ def test_a_snapshot_carries_the_moves_and_one_from_before_there_were_any_is_read
     assert story.state == MetaState.from_snapshot(story.state.to_snapshot())
     older = (2).to_bytes(4) + without[4:-12]  # without the number of the newest move and an empty list of them
     assert MetaState.from_snapshot(without) == MetaState.from_snapshot(older)
+
+
+def test_a_time_to_live_belongs_to_a_storage_group_and_travels_with_the_snapshot() -> None:
+    story = Story(1)
+
+    def set_ttl(path: str, ttl_ms: int | None) -> int:
+        return story.enter(Payload(EntryKind.PHYSICAL_PLAN, encode_plan(SetTtlPlan(path, ttl_ms))))
+
+    assert 303 == set_ttl("root.b", 5)
+    assert (200, 200) == (story.set("root.b"), story.set("root.a"))
+    assert (200, 200, 200) == (set_ttl("root.b", 5), set_ttl("root.a", 0), set_ttl("root.b", 7))
+    assert (("root.a", 0), ("root.b", 7)) == story.state.ttls
+    assert story.state == MetaState.from_snapshot(story.state.to_snapshot())
+    assert (200, 200) == (set_ttl("root.a", None), story.delete("root.b"))
+    assert () == story.state.ttls

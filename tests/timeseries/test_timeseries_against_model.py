@@ -19,6 +19,7 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     SetStorageGroupPlan,
 )
@@ -50,6 +51,7 @@ WEIGHTS = {
     "filtered": 4,
     "create": 3,
     "delete_series": 1,
+    "expire": 1,
     "delete_storage_group": 1,
     "set_storage_group": 1,
     "crash": 2,
@@ -127,6 +129,9 @@ class World:
 
     def delete(self) -> None:
         self.write(DeletePlan(self.random.choice(TIMES), self.pattern()))
+
+    def expire(self) -> None:
+        self.write(ExpirePlan(self.random.choice(GROUPS), self.random.choice((-2, 3, 5, 9, 14))))
 
     def delete_series(self) -> None:
         self.write(DeleteTimeseriesPlan(self.pattern()))

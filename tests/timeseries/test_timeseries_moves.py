@@ -16,6 +16,7 @@ from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     SetStorageGroupPlan,
 )
@@ -89,6 +90,7 @@ class Side:
     def receive(self, model: Model, paths: tuple[str, ...]) -> None:
         """What the model of a target is behind an install."""
         self.model.groups |= set(paths)
+        self.model.expired.update((path, until) for path, until in model.expired.items() if path in paths)
         for path, data_type in model.types.items():
             if any(path.startswith(f"{group}.") for group in paths):
                 self.model.types[path], self.model.points[path] = data_type, dict(model.points[path])
@@ -96,6 +98,7 @@ class Side:
     def lose(self, paths: tuple[str, ...]) -> None:
         """What the model is behind a release."""
         self.model.groups -= set(paths)
+        self.model.expired = {path: until for path, until in self.model.expired.items() if path not in paths}
         for path in [p for p in self.model.types if any(p.startswith(f"{group}.") for group in paths)]:
             del self.model.types[path], self.model.points[path]
 
@@ -418,7 +421,7 @@ def live(side: Side, random: Random, groups: tuple[str, ...], steps: int) -> Non
     for _ in range(steps):
         device = f"{random.choice(groups)}.d"
         known = {path.rpartition(".")[2]: of for path, of in side.model.types.items() if path.startswith(device)}
-        kind = random.choice(("create", "tablet", "tablet", "row", "delete", "series", "seal", "compact"))
+        kind = random.choice(("create", "tablet", "tablet", "row", "delete", "series", "expire", "seal", "compact"))
         times = random.choices(range(20), k=random.randint(1, 6))
         if kind == "create" or not known:
             side.write(create(f"{device}.{random.choice('stu')}", random.choice((I, D))))
@@ -433,6 +436,8 @@ def live(side: Side, random: Random, groups: tuple[str, ...], steps: int) -> Non
             side.write(DeletePlan(times[0], random.choice(("root", "root.*.d.s", device, f"{device}.t"))))
         elif kind == "series":
             side.write(DeleteTimeseriesPlan(f"{device}.{random.choice('stu')}"))
+        elif kind == "expire":
+            side.write(ExpirePlan(random.choice(groups), random.randint(-3, 6)))
         elif kind == "seal":
             side.seal()
         else:

@@ -15,6 +15,7 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     SetStorageGroupPlan,
     TabletPlan,
@@ -80,6 +81,7 @@ class Model:
     groups: set[str] = field(default_factory=set)
     types: dict[str, DataType] = field(default_factory=dict)
     points: dict[str, dict[int, Any]] = field(default_factory=dict)
+    expired: dict[str, int] = field(default_factory=dict)
 
     def apply(self, plan: Any) -> bool:
         """Apply a plan; False when it has to be refused."""
@@ -95,6 +97,12 @@ class Model:
             case DeletePlan(time, path):
                 for series in self.matching(path):
                     self.points[series] = {t: v for t, v in self.points[series].items() if t > time}
+            case ExpirePlan(path, until):
+                if path not in self.groups:
+                    return False
+                before, self.expired[path] = self.expired.get(path, until - 1), until
+                for series in self.matching(path) if until > before else ():
+                    self.points[series] = {t: v for t, v in self.points[series].items() if t > until}
             case DeleteTimeseriesPlan(path):
                 for series in self.matching(path):
                     del self.types[series], self.points[series]
@@ -102,6 +110,7 @@ class Model:
                 if path not in self.groups:
                     return False
                 self.groups.remove(path)
+                self.expired.pop(path, None)
                 for series in self.matching(path):
                     del self.types[series], self.points[series]
         return True
@@ -125,6 +134,8 @@ class Model:
             values = [self._value(text, self.types[path]) for text, path in zip(plan.values, paths, strict=True)]
         except ValueError:
             return False
+        if self._is_expired(plan.device, plan.time):
+            return False
         for path, value in zip(paths, values, strict=True):
             self.points[path][plan.time] = value
         return True
@@ -136,8 +147,12 @@ class Model:
         times = np.frombuffer(plan.times, ">i8").tolist()
         for path, data_type, column in zip(paths, plan.data_types, plan.columns, strict=True):
             for time, value in zip(times, unpacked(column, data_type), strict=True):
-                self.points[path][time] = value
-        return True
+                if not self._is_expired(plan.device, time):
+                    self.points[path][time] = value
+        return not times or not all(self._is_expired(plan.device, time) for time in times)
+
+    def _is_expired(self, device: Any, time: int) -> bool:
+        return any(time <= until and f"{device}.".startswith(f"{sg}.") for sg, until in self.expired.items())
 
     @staticmethod
     def _value(text: str | None, data_type: DataType) -> Any:

@@ -13,8 +13,10 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     SetStorageGroupPlan,
+    SetTtlPlan,
     TabletPlan,
 )
 from iotdb_cluster.types.schema import WIDTH_BYTES, Compression, DataType, Encoding, TimeseriesSchema
@@ -107,6 +109,8 @@ plans = st.one_of(
     ),
     st.builds(DeleteTimeseriesPlan, texts),
     st.builds(DeleteStorageGroupPlan, texts),
+    st.builds(SetTtlPlan, texts, st.one_of(st.none(), st.integers(0, 2**63 - 1))),
+    st.builds(ExpirePlan, texts, i64s),
 )
 
 entries = st.builds(Entry, i64s, i64s, st.sampled_from([int(kind) for kind in EntryKind]), blobs)

@@ -18,6 +18,7 @@ from iotdb_cluster.members.query.permissions import Account, Permissions
 from iotdb_cluster.members.query.running import CONSISTENCY_STRONG, Running
 from iotdb_cluster.members.row_inserts import row_plan
 from iotdb_cluster.members.sessions import Session
+from iotdb_cluster.members.time_to_live import set_ttl
 from iotdb_cluster.sql import statements as sql
 from iotdb_cluster.timeseries.filters import LAST_TIME
 from iotdb_cluster.types import paths
@@ -57,6 +58,10 @@ class Changing:
             case sql.SetStorageGroup(path):
                 paths.check_storage_group(path)
                 await self._node.router.set_storage_group(path, self._deadline)
+            case sql.SetTtl(path, ttl_ms):
+                await self._set_ttl(path, ttl_ms)
+            case sql.UnsetTtl(path):
+                await self._set_ttl(path, None)
             case sql.DeleteStorageGroups(storage_groups):
                 await self._delete_storage_groups(storage_groups)
             case sql.CreateTimeseries():
@@ -77,6 +82,10 @@ class Changing:
                 await Accounting(self._node).carry_out(statement, self._deadline)
             case _:
                 raise Unsupported(f"{type(statement).__name__} is not supported")
+
+    async def _set_ttl(self, path: str, ttl_ms: int | None) -> None:
+        paths.check_storage_group(path)
+        await set_ttl(self._node.router, self._node.context.clock, path, ttl_ms, self._deadline)
 
     async def _delete_timeseries(self, patterns: Sequence[str]) -> None:
         """Delete series with their points; nothing at all when one pattern matches nothing."""

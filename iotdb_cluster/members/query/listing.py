@@ -65,6 +65,8 @@ class Listing:
             case sql.ShowStorageGroups():
                 state = await self._finder.level_with_meta()
                 return listed(SHOW, [("storage group", TEXT)], [(path,) for path in state.storage_groups])
+            case sql.ShowTtl(storage_groups):
+                return await self._ttls(storage_groups)
             case sql.ShowTimeseries(pattern):
                 return await self._timeseries(pattern or ROOT)
             case sql.ShowDevices(pattern):
@@ -85,6 +87,13 @@ class Listing:
             case sql.ShowDynamicParameter():
                 return self._parameters()
         raise Unsupported(f"{type(statement).__name__} is not supported")
+
+    async def _ttls(self, wanted: Sequence[str] | None) -> Answer:
+        """Of each storage group that there is how long its points live, null for ever."""
+        state = await self._finder.level_with_meta()
+        ttls = dict(state.ttls)
+        shown = [path for path in state.storage_groups if wanted is None or path in wanted]
+        return listed(SHOW, [("storage group", TEXT), ("ttl", INT64)], [(path, ttls.get(path)) for path in shown])
 
     # -- series ------------------------------------------------------------------------------------------------------
 
