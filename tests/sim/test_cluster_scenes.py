@@ -173,7 +173,28 @@ def test_a_paused_leader_that_wakes_up_leads_nobody() -> None:
     scene.check_everything()
 
 
-@pytest.mark.parametrize("path", ["identity", "raft/", "data/"])
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_damaged_data_file_is_set_aside_and_pulled_again(which: int) -> None:
+    scene = Scene(log_keep_entries=10).boot()
+    for _ in range(15):
+        scene.write_everywhere()
+    scene.settle()
+    victim = scene.nodes[0]
+    groups = len(victim.node.data_members)
+    victim.crash(power_loss=False)
+    chosen = sorted(name for name in victim.disk.files() if name.startswith("data/") and not name.endswith(".tmp"))[
+        which
+    ]
+    victim.disk.flip_somewhere(chosen)
+    victim.start()
+    assert len(victim.node.data_members) == groups - 1
+    scene.run_until(lambda: None if len(victim.node.data_members) == groups else "not repaired", 60_000, "the repair")
+    assert f"damaged/{chosen}" in victim.disk.files()
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+@pytest.mark.parametrize("path", ["identity", "raft/"])
 def test_a_damaged_file_is_refused_and_named(path: str) -> None:
     scene = Scene(log_keep_entries=10).boot()
     for _ in range(15):
@@ -183,7 +204,7 @@ def test_a_damaged_file_is_refused_and_named(path: str) -> None:
     victim.crash(power_loss=False)
     names = sorted(name for name in victim.disk.files() if name.startswith(path) and not name.endswith(".tmp"))
     assert names
-    chosen = names[0]  # an older segment, or the first file of the first group
+    chosen = names[0]  # an older segment
     refused = 0
     for flip in range(5):
         kept = victim.disk.copy(Random(f"kept/{flip}"))
