@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -33,36 +34,76 @@ class WakeUp:
         self._asleep.acquire(timeout=timeout_ms / 1000)
 
 
-class RuntimeThread:
-    """Calls `turn` whenever something waits or is due, until it is stopped or a fault ends it."""
+class Turns:
+    """Calls `turn` whenever something waits or is due, from one thread at a time, until stopped or a fault ends it.
 
-    def __init__(self, turn: Callable[[], int], wake_up: WakeUp, on_fault: Callable[[BaseException], None]) -> None:
+    A hand-over between threads costs more than a turn with little in it. So whoever brings something takes the turn
+    itself when nobody else is at it; a thread of its own does what is due by time, what came meanwhile, and turns in
+    which much waits, since one that comes a moment later finds more.
+    """
+
+    def __init__(self, turn: Callable[[], int], on_fault: Callable[[BaseException], None]) -> None:
         self._turn = turn
-        self._wake_up = wake_up
         self._on_fault = on_fault
-        self._stopping = False
+        self._wake_up = WakeUp()
+        self._at_it = threading.Lock()
+        self._at_it.acquire()  # until `start`
+        self._over = False
+        self._sleeps_until_ms = 0
         self._thread = threading.Thread(target=self._run, name="runtime", daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        self._at_it.release()
         self._thread.start()
+
+    def wake(self) -> None:
+        """Something waits: take a turn in this thread, or leave it to another one. Never waits, raises nothing."""
+        if not self._at_it.acquire(blocking=False):
+            self._wake_up.wake()  # whoever is at it may have looked already
+            return
+        try:
+            due_ms = self._take()
+        finally:
+            self._at_it.release()
+        if due_ms == 0 or now_ms() + due_ms < self._sleeps_until_ms:
+            self._wake_up.wake()
 
     def stop(self, timeout_s: float) -> bool:
         """Take no further turn; False when the present one takes longer than the time."""
-        self._stopping = True
+        ends_at_ms = now_ms() + int(timeout_s * 1000)
+        self._over = True
         self._wake_up.wake()
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self._thread.is_alive() or not self._at_it.acquire(timeout=max(0, ends_at_ms - now_ms()) / 1000):
+            return False
+        self._at_it.release()
+        return True
 
     def _run(self) -> None:
+        while not self._over:
+            with self._at_it:
+                due_ms = min(self._take(), SLEEP_MAX_MS)
+                self._sleeps_until_ms = now_ms() + due_ms
+            if due_ms > 0:
+                self._wake_up.sleep(due_ms)
+
+    def _take(self) -> int:
+        """A turn; the milliseconds until the next is due. Only while `_at_it` is held."""
+        if self._over:
+            return SLEEP_MAX_MS
         try:
-            while not self._stopping:
-                due_ms = self._turn()
-                if due_ms > 0:
-                    self._wake_up.sleep(min(due_ms, SLEEP_MAX_MS))
+            return self._turn()
         except BaseException as error:  # noqa: BLE001 - told, and the node ends
             # Whatever it is, the node can't go on without its runtime: it ends, and says why.
+            self._over = True
             self._on_fault(error)
+            return SLEEP_MAX_MS
+
+
+def now_ms() -> int:
+    """Monotonic milliseconds."""
+    return time.monotonic_ns() // 1_000_000
 
 
 class Background:

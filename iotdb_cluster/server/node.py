@@ -18,7 +18,7 @@ from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_
 from iotdb_cluster.members.meta_service import MetaService
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.pending import drive
-from iotdb_cluster.server.loop import Background, End, RuntimeThread, WakeUp
+from iotdb_cluster.server.loop import Background, End, Turns
 from iotdb_cluster.server.memory import keep_freed_memory
 from iotdb_cluster.server.peers import PeerTransport
 from iotdb_cluster.server.transport.limits import TransportLimits
@@ -58,7 +58,7 @@ class NodeProcess:
         self._disk = RealDisk(Path(settings.data_dir))
         codec = Codec(Limits(frame_bytes=settings.frame_max_mb * MIB, elements=settings.element_max_count))
         draw = random.Random().randint  # seeded by the system, so no two nodes draw alike
-        wake_up = WakeUp()
+        self._turns = Turns(lambda: self._node.turn(), self._end.fault)
         greeting = _Greeting()
         self._transport = PeerTransport(
             codec, greeting, self._clock, draw, compact_to_strangers=settings.enable_thrift_compression
@@ -71,11 +71,10 @@ class NodeProcess:
             transport=self._transport,
             draw=draw,
             submit=self._background.submit,
-            wake=wake_up.wake,
+            wake=self._turns.wake,
             removed=self._end.stop,
         )
         greeting.node = self._node
-        self._runtime = RuntimeThread(self._node.turn, wake_up, self._end.fault)
         self._servers = self._bind(codec)
 
     def _bind(self, codec: Codec) -> list[ThriftServer]:
@@ -114,7 +113,7 @@ class NodeProcess:
         # What exists now lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
         self._background.start()
-        self._runtime.start()
+        self._turns.start()
         for server in self._servers:
             server.start()
         life = threading.Thread(target=self._live, name="life", daemon=True)
@@ -144,7 +143,7 @@ class NodeProcess:
         # Clients first: what they have under way needs the other two ports.
         for server in reversed(self._servers):
             server.close(STOP_TIMEOUT_S / 3)
-        stopped = self._runtime.stop(STOP_TIMEOUT_S)
+        stopped = self._turns.stop(STOP_TIMEOUT_S)
         self._background.stop(STOP_TIMEOUT_S)
         self._transport.close(STOP_TIMEOUT_S)
         if in_good_order and stopped:
