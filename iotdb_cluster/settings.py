@@ -235,7 +235,7 @@ class Settings:
 
     heartbeat_interval_ms: int = _setting("raft", 250, "A leader says this often that it lives.", _between(1, 60_000))
     commit_heartbeat_interval_ms: int = _setting(
-        "raft", 10, "Followers hear at most this often, between heartbeats, of what is committed.", _between(0, 60_000)
+        "raft", 50, "Followers hear at most this often, between heartbeats, of what is committed.", _between(0, 60_000)
     )
     election_timeout_min_ms: int = _setting(
         "raft", 750, "Without a leader's word for this long nobody is protected.", TIME_MS

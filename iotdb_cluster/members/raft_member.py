@@ -83,6 +83,10 @@ class RaftMember(ABC):
     def next_deadline_ms(self) -> int:
         return FAR_AWAY_MS if self._held_back is not None else self.raft.next_deadline_ms
 
+    @property
+    def gathers_proposals(self) -> bool:
+        return self._held_back is None and not self.is_closed and self.raft.is_busy_appending
+
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """Step the core and carry out what it asks for, in its order; later, while the member is held back."""
         if self.is_closed:

@@ -29,6 +29,10 @@ class Steppable(Protocol):
     def next_deadline_ms(self) -> int:
         """When it wants a `Tick` at the latest."""
 
+    @property
+    def gathers_proposals(self) -> bool:
+        """True while proposals would only wait in its log for an earlier append call: they may as well wait here."""
+
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """Step the core and carry its effects out, those that wait for a sync by `Runtime.after_sync`."""
 
@@ -55,6 +59,8 @@ class Runtime:
         self._after_turn: list[Callable[[int], None]] = []
         self._saved: dict[GroupId, EntryId] = {}
         self._tidy_at_ms = 0
+        # Proposals of groups that gather them: taken together they cost one step, one record and one call.
+        self._gathered: dict[GroupId, ProposalBatch] = {}
 
     # -- from any thread ---------------------------------------------------------------------------------------------
 
@@ -89,6 +95,9 @@ class Runtime:
         """Forget a member; what is still posted to it is dropped."""
         self._members.pop(group, None)
         self._saved.pop(group, None)
+        gathered = self._gathered.pop(group, None)
+        if gathered is not None:
+            gathered.fail(unknown_group(group))
         self._ordered = tuple(self._members[each] for each in sorted(self._members))
 
     def members(self) -> tuple[Steppable, ...]:
@@ -149,7 +158,7 @@ class Runtime:
     def _take(self, now_ms: int) -> None:
         """Step everything that waits, group by group: what it saves and sends goes out together."""
         events: dict[GroupId, list[Event]] = {}
-        batches: dict[GroupId, ProposalBatch] = {}
+        batches = self._gathered
         for _ in range(min(len(self._inbox), self._turn_max_events)):
             item = self._inbox.popleft()
             if not isinstance(item, tuple):
@@ -161,16 +170,26 @@ class Runtime:
                 batches.setdefault(group, ProposalBatch()).proposals.append(what)
             else:
                 events.setdefault(group, []).append(what)
-        for group, batch in batches.items():
-            if group in self._members:
-                events.setdefault(group, []).append(Propose(batch, batch.payloads()))
-            else:
-                batch.fail(unknown_group(group))
         for group, waiting in events.items():
             member = self._members.get(group)
             if member is not None:
                 self._stepped.add(group)
                 member.step_all(waiting, now_ms)
+        if batches:
+            self._propose(now_ms)
+
+    def _propose(self, now_ms: int) -> None:
+        """Step what was proposed, but for groups that gather it until an answer comes, which brings the next turn."""
+        for group, batch in list(self._gathered.items()):
+            member = self._members.get(group)
+            if member is not None and member.gathers_proposals:
+                continue
+            del self._gathered[group]
+            if member is None:
+                batch.fail(unknown_group(group))
+            else:
+                self._stepped.add(group)
+                member.step_all((Propose(batch, batch.payloads()),), now_ms)
 
     def _sync(self, now_ms: int) -> None:
         while self.journal.unsynced_bytes or self._after_sync:

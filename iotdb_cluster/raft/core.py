@@ -170,6 +170,11 @@ class Raft:
         return self._leading is not None and self._leading.handover is not None
 
     @property
+    def is_busy_appending(self) -> bool:
+        """True for a leader with append calls under way to whom nobody could be sent another one just now."""
+        return self._leading is not None and self._leading.is_busy_appending
+
+    @property
     def progress(self) -> Mapping[NodeId, Progress]:
         """A leader's view of its peers, to be read only; empty for others."""
         return self._leading.progress if self._leading is not None else {}

@@ -266,6 +266,19 @@ class Leadership:
         state = self._state
         progress.note_catching_up(state.commit_index, state.now_ms, state.settings.election_timeout_min_ms)
 
+    @property
+    def is_busy_appending(self) -> bool:
+        """True while calls are under way and no voter could be sent another one: what is proposed now would wait."""
+        inflight_max = self._state.settings.inflight_appends_max
+        is_under_way = False
+        for peer, progress in self.progress.items():
+            if not self._counts(peer):
+                continue
+            if progress.may_append(inflight_max):
+                return False
+            is_under_way = is_under_way or bool(progress.appends)
+        return is_under_way
+
     # ---- commit ----
 
     @property

@@ -38,17 +38,20 @@ class Turns:
     """Calls `turn` whenever something waits or is due, from one thread at a time, until stopped or a fault ends it.
 
     A hand-over between threads costs more than a turn with little in it. So whoever brings something takes the turn
-    itself when nobody else is at it; a thread of its own does what is due by time, what came meanwhile, and turns in
-    which much waits, since one that comes a moment later finds more.
+    itself when nobody else is at it; a thread of its own does what is due by time, and what came meanwhile.
     """
 
-    def __init__(self, turn: Callable[[], int], on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, turn: Callable[[], int], backlog: Callable[[], int], on_fault: Callable[[BaseException], None]
+    ) -> None:
         self._turn = turn
+        self._backlog = backlog
         self._on_fault = on_fault
         self._wake_up = WakeUp()
         self._at_it = threading.Lock()
         self._at_it.acquire()  # until `start`
         self._over = False
+        self._due_at_ms = 0
         self._sleeps_until_ms = 0
         self._thread = threading.Thread(target=self._run, name="runtime", daemon=True)
 
@@ -63,10 +66,10 @@ class Turns:
             self._wake_up.wake()  # whoever is at it may have looked already
             return
         try:
-            due_ms = self._take()
+            self._take()
         finally:
             self._at_it.release()
-        if due_ms == 0 or now_ms() + due_ms < self._sleeps_until_ms:
+        if self._backlog() or self._due_at_ms < self._sleeps_until_ms:
             self._wake_up.wake()
 
     def stop(self, timeout_s: float) -> bool:
@@ -83,22 +86,24 @@ class Turns:
     def _run(self) -> None:
         while not self._over:
             with self._at_it:
-                due_ms = min(self._take(), SLEEP_MAX_MS)
-                self._sleeps_until_ms = now_ms() + due_ms
+                if self._backlog() or now_ms() >= self._due_at_ms:
+                    self._take()
+                self._sleeps_until_ms = self._due_at_ms
+            due_ms = self._sleeps_until_ms - now_ms()
             if due_ms > 0:
                 self._wake_up.sleep(due_ms)
 
-    def _take(self) -> int:
-        """A turn; the milliseconds until the next is due. Only while `_at_it` is held."""
+    def _take(self) -> None:
+        """A turn. Only while `_at_it` is held."""
         if self._over:
-            return SLEEP_MAX_MS
+            return
         try:
-            return self._turn()
+            due_ms = self._turn()
+            self._due_at_ms = now_ms() + min(due_ms, SLEEP_MAX_MS)
         except BaseException as error:  # noqa: BLE001 - told, and the node ends
             # Whatever it is, the node can't go on without its runtime: it ends, and says why.
             self._over = True
             self._on_fault(error)
-            return SLEEP_MAX_MS
 
 
 def now_ms() -> int:

@@ -58,7 +58,7 @@ class NodeProcess:
         self._disk = RealDisk(Path(settings.data_dir))
         codec = Codec(Limits(frame_bytes=settings.frame_max_mb * MIB, elements=settings.element_max_count))
         draw = random.Random().randint  # seeded by the system, so no two nodes draw alike
-        self._turns = Turns(lambda: self._node.turn(), self._end.fault)
+        self._turns = Turns(lambda: self._node.turn(), lambda: self._node.context.runtime.backlog, self._end.fault)
         greeting = _Greeting()
         self._transport = PeerTransport(
             codec, greeting, self._clock, draw, compact_to_strangers=settings.enable_thrift_compression
