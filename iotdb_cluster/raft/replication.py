@@ -455,7 +455,7 @@ class Leadership:
 
     def _counts(self, peer: NodeId) -> bool:
         membership = self._state.membership
-        return membership is not None and peer in membership.all_voters
+        return membership is not None and (peer in membership.voters or peer in membership.outgoing)
 
     def _sendable(self, peer: NodeId) -> LogIndex:
         """Learners are sent committed entries only: their logs must not outrun all voters' (rule 4.1)."""

@@ -48,8 +48,8 @@ class Turns:
         self._backlog = backlog
         self._on_fault = on_fault
         self._wake_up = WakeUp()
-        self._at_it = threading.Lock()
-        self._at_it.acquire()  # until `start`
+        self.at_it = threading.Lock()
+        self.at_it.acquire()  # until `start`
         self._over = False
         self._due_at_ms = 0
         self._sleeps_until_ms = 0
@@ -57,18 +57,18 @@ class Turns:
 
     def start(self) -> None:
         """Begin."""
-        self._at_it.release()
+        self.at_it.release()
         self._thread.start()
 
     def wake(self) -> None:
         """Something waits: take a turn in this thread, or leave it to another one. Never waits, raises nothing."""
-        if not self._at_it.acquire(blocking=False):
+        if not self.at_it.acquire(blocking=False):
             self._wake_up.wake()  # whoever is at it may have looked already
             return
         try:
             self._take()
         finally:
-            self._at_it.release()
+            self.at_it.release()
         if self._backlog() or self._due_at_ms < self._sleeps_until_ms:
             self._wake_up.wake()
 
@@ -78,14 +78,14 @@ class Turns:
         self._over = True
         self._wake_up.wake()
         self._thread.join(timeout_s)
-        if self._thread.is_alive() or not self._at_it.acquire(timeout=max(0, ends_at_ms - now_ms()) / 1000):
+        if self._thread.is_alive() or not self.at_it.acquire(timeout=max(0, ends_at_ms - now_ms()) / 1000):
             return False
-        self._at_it.release()
+        self.at_it.release()
         return True
 
     def _run(self) -> None:
         while not self._over:
-            with self._at_it:
+            with self.at_it:
                 if self._backlog() or now_ms() >= self._due_at_ms:
                     self._take()
                 self._sleeps_until_ms = self._due_at_ms
@@ -94,7 +94,7 @@ class Turns:
                 self._wake_up.sleep(due_ms)
 
     def _take(self) -> None:
-        """A turn. Only while `_at_it` is held."""
+        """A turn. Only while `at_it` is held."""
         if self._over:
             return
         try:

@@ -216,6 +216,24 @@ def test_a_moved_commit_index_is_told_within_its_interval_when_one_is_set() -> N
     assert [4] == [call.message.commit_index for call in group.under_way(1, 2, Heartbeat)]  # type: ignore[union-attr]
 
 
+def test_a_leader_is_busy_appending_while_no_voter_can_be_sent_another_call() -> None:
+    group = led(1, 2, 3, inflight_appends_max=1)
+    assert not group[1].is_busy_appending
+    group.propose(1, "a")
+    assert group[1].is_busy_appending
+    group.deliver(1, 2, AppendRequest)
+    assert not group[1].is_busy_appending
+
+
+def test_a_leader_whose_calls_failed_does_not_hold_proposals_up() -> None:
+    group = led(1, 2, 3, inflight_appends_max=1)
+    group.propose(1, "a")
+    group.lose(1, 2, AppendRequest)
+    assert group[1].is_busy_appending
+    group.lose(1, 3, AppendRequest)
+    assert not group[1].is_busy_appending
+
+
 # ---- committing ----
 
 
