@@ -29,3 +29,14 @@ def test_the_call_behind_a_last_answer_is_refused_as_not_begun() -> None:
             busy.answer(seqid=8)
         assert StatusCode.NO_LEADER == caught.value.code
         closing.join(10)
+
+
+def test_a_call_that_crosses_the_end_of_its_idle_connection_is_refused_as_not_begun() -> None:
+    with serving({ECHO: lambda number, connection: number}) as server, RawCaller(server) as caller:
+        caller.send(framed(echo_call(1)))
+        assert 1 == caller.answer()
+        (connection,) = server._connections
+        connection.end(at_once=False)
+        caller.send(framed(echo_call(2, seqid=8)))
+        with pytest.raises(RemoteError, match="was not begun"):
+            caller.answer(seqid=8)

@@ -26,6 +26,9 @@ GOODBYE_S = 0.1
 """A caller that has just got an answer may have sent its next call already: it is waited for, and refused in words.
 Closed without a word, that caller would not know whether the call was carried out."""
 
+GOODBYE_LOOK_S = 0.005
+"""A connection that was told to end while nothing was asked receives without waiting: this often it is looked at."""
+
 GOODBYE = "702 NO_LEADER: this node stops; the call was not begun"
 
 
@@ -105,7 +108,7 @@ class Connection:
                 answer = self._dispatcher.refuse(refusal)
             else:
                 if message is None:
-                    return
+                    break
                 self._is_answering = True
                 answer = self._dispatcher.answer(message, self)
             if answer.message is None:
@@ -117,15 +120,17 @@ class Connection:
             if not answer.go_on:
                 self._linger()
                 return
-            if self.closing:
-                self._say_goodbye(messages)
             self._is_answering = False
+        if self.closing:
+            self._say_goodbye(messages)
 
     def _say_goodbye(self, messages: Messages) -> None:
         """Refuse the call that followed the last answer, if there is one."""
+        ends_at_s = time.monotonic() + GOODBYE_S
         set_timeout(self._socket, socket.SO_RCVTIMEO, int(GOODBYE_S * 1000))
         try:
-            message = messages.read()
+            while (message := messages.read()) is None and time.monotonic() < ends_at_s:
+                time.sleep(GOODBYE_LOOK_S)
         except (MessageRefused, BlockingIOError):
             return
         refusal = None if message is None else self._dispatcher.refuse_connection(message, GOODBYE, is_all=True)
