@@ -1,7 +1,8 @@
-"""The one thread of a node that steps its groups and carries their effects out in order.
+"""The turns of a node: in each, its groups are stepped and their effects carried out in order.
 
 A turn takes everything that waits, steps it, sends what need not be durable, writes and syncs once for all groups,
-and only then lets go of what stands on that write (DESIGN 3.1, 9). It owns no thread: whoever has one calls `turn`.
+and only then lets go of what stands on that write (DESIGN 3.1, 9). It owns no thread: whoever has one calls `turn`,
+one at a time. Where something is said to happen in "the runtime's thread", it happens within a turn.
 """
 
 from collections import deque

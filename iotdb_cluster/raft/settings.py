@@ -8,7 +8,7 @@ class RaftSettings:
     """Every time-out, size and count of the core; the defaults are those of `conf/iotdb-cluster.yaml`."""
 
     heartbeat_interval_ms: int = 250
-    commit_heartbeat_interval_ms: int = 10
+    commit_heartbeat_interval_ms: int = 50
     """A commit index that moves is told by a heartbeat of its own at most this often; 0: each time."""
     election_timeout_min_ms: int = 750
     election_timeout_max_ms: int = 1_500
