@@ -130,7 +130,7 @@ class DataService(RaftService):
         await self._check_slot(member, request.path)
         schema = member.store.find(request.path)
         if schema is None:
-            self._check_group(request.path, member.group)
+            await self._check_group(request.path, member.group)
         self._check_type(schema, data_type)
         return member, data_type
 
@@ -174,8 +174,11 @@ class DataService(RaftService):
         if not member.slots.states.state_of(slot_of(storage_group)).is_held:
             raise SlotMoving(f"the slot of {path} is not held by the data group of header {member.group} any more")
 
-    def _check_group(self, path: str, group: GroupId) -> None:
+    async def _check_group(self, path: str, group: GroupId) -> None:
         """A series that another group holds is an error here, never an empty answer (DESIGN 5.6)."""
+        if self._node.state.storage_group_of(path) is None and self._node.meta is not None:
+            # Made a moment ago through another node, perhaps: only who is level with the meta group can tell.
+            await self._node.meta.catch_up(self._read_deadline())
         storage_group = self._node.state.storage_group_of(path)
         if storage_group is not None:
             owner = self._node.router.group_of_storage_group(storage_group)

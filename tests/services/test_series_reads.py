@@ -1,6 +1,7 @@
 """querySingleSeries and what follows it (interface page CLUSTER, "TSDataService")."""
 
 import math
+from contextlib import ExitStack
 
 import pytest
 from thriftpy2.thrift import TApplicationException
@@ -411,6 +412,22 @@ def test_a_series_of_another_group_is_an_error_and_never_empty(trio, spread):
         with stock("TSDataService", node.data_address) as data:
             message = refused(lambda data=data, other=other: data.querySingleSeries(query(other, path, DataType.INT64)))
         assert str(header.identifier) in message
+
+
+def test_a_series_of_another_group_is_an_error_also_right_after_it_was_made(trio, new_name):
+    headers = {node.identifier: node for node, _ in trio[0].table().nodes}
+    here = [[group.header for group in node.report().groups if group.header is not None] for node in trio]
+    with logged_in(trio[0]) as session, ExitStack() as open_ones:
+        ports = [open_ones.enter_context(stock("TSDataService", node.data_address)) for node in trio]
+        for _ in range(20):
+            sg = new_name()
+            assert 200 == code(session.insert(f"{sg}.d", 1, s="7"))
+            header = trio[0].header_of(sg)
+            for data, known in zip(ports, here, strict=True):
+                wrong = headers[next(each for each in known if each != header.identifier)]
+                request = query(wrong, f"{sg}.d.s", DataType.INT64)
+                message = refused(lambda data=data, request=request: data.querySingleSeries(request))
+                assert str(header.identifier) in message
 
 
 def test_an_unknown_header_is_an_exception_for_every_call_that_is_not_raft(data, meta):
