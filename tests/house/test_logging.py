@@ -15,13 +15,14 @@ from iotdb_cluster.settings import Settings
 @pytest.fixture(autouse=True)
 def _logging_as_before():
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    before = structlog.get_config()
     logging.getLogger().handlers[:] = []
     yield
     for handler in logging.getLogger().handlers:
         handler.close()
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 class Terminal(io.StringIO):

@@ -93,7 +93,7 @@ def test_a_refused_request_is_an_exception_with_code_and_name_and_the_connection
         assert 1 == caller.call(1)
 
 
-def test_an_unexpected_error_is_answered_with_a_reference_that_stands_in_the_log(capsys: Any) -> None:
+def test_an_unexpected_error_is_answered_with_a_reference_that_stands_in_the_log(capfd: Any) -> None:
     def breaks(number: int, connection: Any) -> int:
         raise ZeroDivisionError("our inner life")
 
@@ -103,7 +103,7 @@ def test_an_unexpected_error_is_answered_with_a_reference_that_stands_in_the_log
         reference = caught.value.message.split("see ")[1].split(" ")[0]
         assert ApplicationError.INTERNAL_ERROR == caught.value.type
         assert "our inner life" not in caught.value.message
-        logged = capsys.readouterr().out
+        logged = capfd.readouterr().err
         assert reference in logged
         assert "our inner life" in logged
         with pytest.raises(RemoteError):
