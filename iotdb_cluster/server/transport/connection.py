@@ -109,6 +109,10 @@ class Connection:
             else:
                 if message is None:
                     break
+                if self.closing:
+                    # It came while we were told to end: what a shut-down socket still receives can be read.
+                    self._refuse_as_not_begun(messages, message)
+                    return
                 self._is_answering = True
                 answer = self._dispatcher.answer(message, self)
             if answer.message is None:
@@ -133,7 +137,11 @@ class Connection:
                 time.sleep(GOODBYE_LOOK_S)
         except (MessageRefused, BlockingIOError):
             return
-        refusal = None if message is None else self._dispatcher.refuse_connection(message, GOODBYE, is_all=True)
+        if message is not None:
+            self._refuse_as_not_begun(messages, message)
+
+    def _refuse_as_not_begun(self, messages: Messages, message: bytes) -> None:
+        refusal = self._dispatcher.refuse_connection(message, GOODBYE, is_all=True)
         if refusal is not None and self._send(messages.prefix(refusal), refusal):
             self._linger()
 
