@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from iotdb_cluster.errors import Unsupported, ValueRefused
 from iotdb_cluster.timeseries.frames import Mask, Points
-from iotdb_cluster.timeseries.values import Values
+from iotdb_cluster.timeseries.values import NATIVE, Values
 from iotdb_cluster.types.filters import And, Compare, CompareOp, Filter, FilterKind, GroupByWindows, Not, Or, ValueClass
 from iotdb_cluster.types.schema import DataType
 
@@ -166,7 +166,9 @@ def _compare(op: CompareOp, values: Values, data_type: DataType, constant: Any) 
         case DataType.FLOAT | DataType.DOUBLE:
             return _compare_floats(op, values, constant)
         case DataType.BOOLEAN | DataType.TEXT:
-            found: NDArray[Any] = _OPERATORS[op](values, constant)
+            # As an object: numpy would make bytes fixed-width and cut trailing NULs.
+            wanted = np.array(constant, NATIVE[data_type])
+            found: NDArray[Any] = _OPERATORS[op](values, wanted)
             return found.astype(np.bool_, copy=False)
         case _:
             assert_never(data_type)

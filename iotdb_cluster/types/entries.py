@@ -21,8 +21,6 @@ class EntryKind(IntEnum):
     """Meta log. Body: i32 identifier, i64 count, i64 random: a start that every member knows from now on."""
     MOVE_STEP = 18
     """A step of a slot move, in the meta log or a data group's log."""
-    TTL = 19
-    """Meta log: a time to live; data group: what has expired."""
     ACCOUNT = 20
     """Meta log: a change of users, roles or privileges."""
     GROUP_MEMBERS = 21

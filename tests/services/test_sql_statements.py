@@ -41,6 +41,20 @@ def test_the_last_day(session, sg):
     assert [now_ms - DAY_MS // 2, now_ms - 1_000] == [row[0] for row in result.rows]
 
 
+def test_texts_that_end_with_nul_are_themselves(session, sg):
+    texts = [b"\xc3\xa9", b"\xc3\xa9\0", b"\xc3\xa9\0\0", b"\0"]
+    times = struct.pack(">4q", *range(4))
+    column = b"".join(struct.pack(">i", len(text)) + text for text in texts)
+    assert 200 == code(session.insert_batch(f"{sg}.d", ["t"], [int(DataType.TEXT)], 4, times, column).status)
+    for _ in range(2):
+        assert [[1, "é\0"]] == ask(session, f"SELECT t FROM {sg}.d WHERE t = 'é\0'").rows
+        assert [0, 2, 3] == [row[0] for row in ask(session, f"SELECT t FROM {sg}.d WHERE t != 'é\0'").rows]
+        assert [["\0", "é\0\0", "é", "\0"]] == ask(
+            session, f"SELECT min_value(t), max_value(t), first_value(t), last_value(t) FROM {sg}.d"
+        ).values
+        do(session, f"flush {sg}")
+
+
 # -- own statements --------------------------------------------------------------------------------------------------
 
 

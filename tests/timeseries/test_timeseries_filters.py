@@ -18,7 +18,7 @@ from tests.timeseries.timeseries_model import fulfils, read_all, tablet
 
 EDGES = [0, 1, -1, 2**31 - 1, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**24 + 1]
 FLOATS = [0.0, -0.0, 0.5, -2.5, 1e300, 5e-324, math.inf, -math.inf, math.nan, float(2**53), float(2**63), 16777216.0]
-TEXTS = [b"", b"a", b"ab", b"b", b"\x7f", b"\x80", b"\xff", "é".encode()]
+TEXTS = [b"", b"\0", b"a", b"a\0", b"ab", b"b", b"\x7f", b"\x80", b"\xff", "é".encode()]
 
 
 def scalars_for(data_type: DataType) -> st.SearchStrategy[Scalar]:
