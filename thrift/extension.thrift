@@ -88,6 +88,43 @@ struct FindSeriesAnswer {
   1: required list<binary> schemas  // for each pattern as in `schemaBytes`, in the order of creation
 }
 
+// Functions over the points of one series that fulfil a filter.
+struct GatherSeries {
+  1: required string path
+  2: required i32 dataTypeOrdinal
+  3: optional binary filterBytes
+  4: required list<string> functions  // their names in SQL
+}
+
+// Functions over series of one data group: over all their points, or over those of each window.
+struct GatherRequest {
+  1: required cluster.Node header
+  2: required list<GatherSeries> series
+  3: optional list<i64> windows  // first time, last time, length and step of GROUP BY
+  4: required string consistency
+  5: required i64 deadline_ms
+}
+
+struct GatherAnswer {
+  1: required list<binary> gathered  // for each series, in order: what its windows hold as `members/query/gathered.py` packs it
+}
+
+// How much there is to read of series of one data group, for EXPLAIN.
+struct ExtentRequest {
+  1: required cluster.Node header
+  2: required list<string> paths
+  3: required list<i64> firsts  // of each series the times that are read, both included
+  4: required list<i64> lasts
+  5: required string consistency
+  6: required i64 deadline_ms
+}
+
+struct ExtentAnswer {
+  1: required i32 files
+  2: required i64 rows_in_files
+  3: required i64 rows_in_memory
+}
+
 // What moves between two data groups, as one of their members has it.
 struct PullMoveAnswer {
   1: required binary content  // storage groups, series, files and deletions, as in an install entry
@@ -132,6 +169,8 @@ service DataExtension extends cluster.TSDataService {
   NodeReport report()
 
   FindSeriesAnswer findSeries(1: FindSeriesRequest request)
+  GatherAnswer gather(1: GatherRequest request)
+  ExtentAnswer extent(1: ExtentRequest request)
 
   // Everything a member has applied of its group, up to entry `atLeast` or further, for a member whose files are damaged:
   // the bytes of `sendSnapshot`, whose files may be read by `readFile`.

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from iotdb_cluster.errors import MalformedInput, RequestError, SlotMoving, UnknownGroup
+from iotdb_cluster.errors import MalformedInput, RequestError, UnknownGroup
 from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data_member import DataGroupMember
+from iotdb_cluster.members.held_series import HeldSeries
 from iotdb_cluster.members.move_offers import offer_of
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.serving import QueryServing
@@ -14,12 +15,12 @@ from iotdb_cluster.members.raft_service import PeerConnection, RaftService
 from iotdb_cluster.members.readers import OpenReader
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader
-from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
+from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.settings import MIB
 from iotdb_cluster.timeseries.series_reader import SeriesReader
 from iotdb_cluster.types import paths
-from iotdb_cluster.types.identity import GroupId, NodeId
-from iotdb_cluster.types.schema import DataType, TimeseriesSchema
+from iotdb_cluster.types.identity import NodeId
+from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.batches import NO_MORE, encode_batch
 from iotdb_cluster.wire.filters import decode_filter
 from iotdb_cluster.wire.scalars import encode_value
@@ -30,6 +31,7 @@ class DataService(RaftService):
 
     def __init__(self, node: NodeView) -> None:
         super().__init__(node, Port.DATA)
+        self._held = HeldSeries(node)
         self.queries = QueryServing(node)
         """Answers the queries of other nodes."""
 
@@ -39,7 +41,7 @@ class DataService(RaftService):
         member, data_type = await self._series(request)
         # A series that does not exist has a reader, too: reading it gives nothing (interface page).
         source = member.store.open_series(request.path, condition)
-        self._check_held(member, request.path)
+        self._held.check_still(member, request.path)
         return self._open(request, member, data_type, source)
 
     async def query_single_series_by_timestamp(self, request: Any, connection: object) -> int:
@@ -63,9 +65,9 @@ class DataService(RaftService):
         """The value at one time, in any order of times; empty when there is none."""
         reader = self._reader(header, reader_id, for_batches=False)
         member = self._member_here(header)
-        self._check_type(member.store.find(reader.path), reader.data_type)
+        self._held.check_type(member.store.find(reader.path), reader.data_type)
         value = member.store.value_at(reader.path, timestamp)
-        self._check_held(member, reader.path)
+        self._held.check_still(member, reader.path)
         return b"" if value is None else encode_value(reader.data_type, value)
 
     def end_query(self, header: Any, requester: Any, query_id: int, connection: object) -> None:
@@ -127,11 +129,7 @@ class DataService(RaftService):
         paths.check_series(request.path)
         member = self._member_here(request.header)
         await member.catch_up(self._read_deadline())
-        await self._check_slot(member, request.path)
-        schema = member.store.find(request.path)
-        if schema is None:
-            await self._check_group(request.path, member.group)
-        self._check_type(schema, data_type)
+        await self._held.check(member, request.path, data_type, self._read_deadline())
         return member, data_type
 
     def _open(self, request: Any, member: DataGroupMember, data_type: DataType, source: SeriesReader | None) -> int:
@@ -145,45 +143,6 @@ class DataService(RaftService):
             method = "querySingleSeries" if reader.is_for_batches else "querySingleSeriesByTimestamp"
             raise RequestError(f"reader {reader_id} was opened by {method}")
         return reader
-
-    @staticmethod
-    def _check_type(schema: TimeseriesSchema | None, data_type: DataType) -> None:
-        if schema is not None and schema.data_type != data_type:
-            raise RequestError(f"{schema.path} is {schema.data_type.name}, dataTypeOrdinal says {data_type.name}")
-
-    async def _check_slot(self, member: DataGroupMember, path: str) -> None:
-        """Raise `SlotMoving` for a slot that is not read here (DESIGN 5.6); a fenced one is, while its move goes on."""
-        storage_group = self._node.state.storage_group_of(path)
-        if storage_group is None:
-            return
-        state = member.slots.states.state_of(slot_of(storage_group))
-        if state.is_serving or state.deed is None:
-            return
-        meta = self._node.meta
-        if state.is_fenced and meta is not None:
-            await meta.catch_up(self._read_deadline())
-            if meta.state.moves.is_readable_behind_fence(state.move):
-                return
-        raise SlotMoving(f"the slot of {path} is not read in the data group of header {member.group}")
-
-    def _check_held(self, member: DataGroupMember, path: str) -> None:
-        """Raise `SlotMoving` behind a look at a slot that may have been released since: nothing found means nothing."""
-        storage_group = self._node.state.storage_group_of(path)
-        if storage_group is None or member.slots.is_untouched:
-            return
-        if not member.slots.states.state_of(slot_of(storage_group)).is_held:
-            raise SlotMoving(f"the slot of {path} is not held by the data group of header {member.group} any more")
-
-    async def _check_group(self, path: str, group: GroupId) -> None:
-        """A series that another group holds is an error here, never an empty answer (DESIGN 5.6)."""
-        if self._node.state.storage_group_of(path) is None and self._node.meta is not None:
-            # Made a moment ago through another node, perhaps: only who is level with the meta group can tell.
-            await self._node.meta.catch_up(self._read_deadline())
-        storage_group = self._node.state.storage_group_of(path)
-        if storage_group is not None:
-            owner = self._node.router.group_of_storage_group(storage_group)
-            if owner != group:
-                raise UnknownGroup(f"{path} is not held by the data group of header {group} but by that of {owner}")
 
     # -- who is addressed --------------------------------------------------------------------------------------------
 

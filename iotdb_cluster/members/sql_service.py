@@ -248,7 +248,7 @@ class SqlService:
             bound = await selecting.bound(statement.select if isinstance(statement, sql.Explain) else statement)
             permissions.require(READ_TIMESERIES, [series.path for series in bound.series])
             if isinstance(statement, sql.Explain):
-                return Explaining(self._node).answer(bound)
+                return await Explaining(self._node, running).answer(bound)
             return selecting.answer(bound)
         if isinstance(statement, AccountList):
             permissions.check_list(statement)

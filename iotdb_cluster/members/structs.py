@@ -38,8 +38,13 @@ TSStatus = _made("TSStatus")
 TSStatusType = _made("TSStatusType")
 
 # extension.thrift
+ExtentAnswer = _made("ExtentAnswer")
+ExtentRequest = _made("ExtentRequest")
 FindSeriesAnswer = _made("FindSeriesAnswer")
 FindSeriesRequest = _made("FindSeriesRequest")
+GatherAnswer = _made("GatherAnswer")
+GatherRequest = _made("GatherRequest")
+GatherSeries = _made("GatherSeries")
 HelloAnswer = _made("HelloAnswer")
 HelloRequest = _made("HelloRequest")
 NodeReport = _made("NodeReport")

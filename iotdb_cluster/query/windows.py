@@ -1,8 +1,8 @@
 """Functions as rows: one row over everything, or a row for each window, in bounded memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from iotdb_cluster.query.aggregates import LAST_TIME, Gathered, Grid, result_type
 from iotdb_cluster.query.conditions import Bound, holds
@@ -138,11 +138,41 @@ class FunctionColumn:
     data_type: DataType
 
 
+class InTurn:
+    """Several feeds as one, each asked when the one before has answered."""
+
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = feeds
+
+    async def gather(self, grid: Grid) -> Mapping[int, Gathered]:
+        """What all of them gathered."""
+        found: dict[int, Gathered] = {}
+        for feed in self._feeds:
+            found |= await feed.gather(grid)
+        return found
+
+    def close(self) -> None:
+        """Close them."""
+        for feed in self._feeds:
+            feed.close()
+
+
+GatherAll = Callable[[Sequence[Coroutine[Any, Any, Mapping[int, Gathered]]]], Awaitable[list[Mapping[int, Gathered]]]]
+"""Waits for several coroutines at once: what the first ask of other nodes is under way while the last one works."""
+
+
 class FunctionRows:
     """A row for each window; without windows one row, and none when no function has a value."""
 
-    def __init__(self, feeds: Sequence[Feed], columns: Sequence[FunctionColumn], windows: Windows | None) -> None:
+    def __init__(
+        self,
+        feeds: Sequence[Feed],
+        columns: Sequence[FunctionColumn],
+        windows: Windows | None,
+        together: GatherAll,
+    ) -> None:
         self._feeds = feeds
+        self._together = together
         self._columns = columns
         self._windows = windows
         self._grids = Grid.of(windows).blocks()
@@ -152,8 +182,8 @@ class FunctionRows:
         """The rows of the next windows; none at the end."""
         for grid in self._grids:
             gathered: dict[int, Gathered] = {}
-            for feed in self._feeds:
-                gathered |= await feed.gather(grid)
+            for part in await self._together([feed.gather(grid) for feed in self._feeds]):
+                gathered |= part
             columns = []
             for column in self._columns:
                 values, valid = gathered[column.position].result(column.function)

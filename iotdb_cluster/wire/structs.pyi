@@ -64,6 +64,36 @@ class ExecutNonQueryReq:
         header: Node | None = ...,
     ) -> None: ...
 
+class ExtentAnswer:
+    files: int
+    rows_in_files: int
+    rows_in_memory: int
+    def __init__(
+        self,
+        *,
+        files: int,
+        rows_in_files: int,
+        rows_in_memory: int,
+    ) -> None: ...
+
+class ExtentRequest:
+    header: Node
+    paths: list[str]
+    firsts: list[int]
+    lasts: list[int]
+    consistency: str
+    deadline_ms: int
+    def __init__(
+        self,
+        *,
+        header: Node,
+        paths: list[str],
+        firsts: list[int],
+        lasts: list[int],
+        consistency: str,
+        deadline_ms: int,
+    ) -> None: ...
+
 class FindSeriesAnswer:
     schemas: list[bytes]
     def __init__(
@@ -84,6 +114,44 @@ class FindSeriesRequest:
         patterns: list[str],
         consistency: str,
         deadline_ms: int,
+    ) -> None: ...
+
+class GatherAnswer:
+    gathered: list[bytes]
+    def __init__(
+        self,
+        *,
+        gathered: list[bytes],
+    ) -> None: ...
+
+class GatherRequest:
+    header: Node
+    series: list[GatherSeries]
+    windows: list[int] | None
+    consistency: str
+    deadline_ms: int
+    def __init__(
+        self,
+        *,
+        header: Node,
+        series: list[GatherSeries],
+        windows: list[int] | None = ...,
+        consistency: str,
+        deadline_ms: int,
+    ) -> None: ...
+
+class GatherSeries:
+    path: str
+    dataTypeOrdinal: int
+    filterBytes: bytes | None
+    functions: list[str]
+    def __init__(
+        self,
+        *,
+        path: str,
+        dataTypeOrdinal: int,
+        filterBytes: bytes | None = ...,
+        functions: list[str],
     ) -> None: ...
 
 class HeartBeatRequest:

@@ -5,7 +5,10 @@ import time
 
 import pytest
 
+from iotdb_cluster.errors import RemoteError
+from iotdb_cluster.members.query.asking import Elsewhere
 from iotdb_cluster.types.schema import DataType
+from iotdb_cluster.wire.codec import ApplicationError
 from tests.services.asking import ask, do, fetch, request
 from tests.services.rig import RPC, code, logged_in, one_node, stock, wait_for
 
@@ -18,6 +21,17 @@ def fill(session, device, count, *, names=("s",), first=0):
     types = [int(DataType.INT64)] * len(names)
     answer = session.insert_batch(device, list(names), types, count, times, times * len(names))
     assert 200 == code(answer.status)
+
+
+def without(method, original):
+    """`Elsewhere.ask_any` among peers that do not know a call."""
+
+    async def ask_any(self, asked, arguments, running):
+        if asked == method:
+            raise RemoteError("no such method", type=ApplicationError.UNKNOWN_METHOD)
+        return await original(self, asked, arguments, running)
+
+    return ask_any
 
 
 # -- habits ----------------------------------------------------------------------------------------------------------
@@ -77,17 +91,22 @@ def test_explain_needs_series_that_there_are(session, sg):
     assert 401 == ask(session, f"explain select nothing from {sg}").code
 
 
-def test_explain_names_the_members_of_groups_elsewhere(trio, new_name):
+def test_explain_asks_the_members_of_groups_elsewhere(trio, new_name, monkeypatch):
     groups = [new_name() for _ in range(6)]
     with logged_in(trio[0]) as session:
         for group in groups:
             assert 200 == code(session.set_storage_group(group))
-            fill(session, f"{group}.d", 1)
-        rows = ask(session, f"explain select s from {', '.join(f'{group}.d' for group in groups)}").values
+            fill(session, f"{group}.d", 10)
+        statement = f"explain select s from {', '.join(f'{group}.d' for group in groups)} where time > 2"
+        rows = ask(session, statement).values
+        monkeypatch.setattr(Elsewhere, "ask_any", without("extent", Elsewhere.ask_any))
+        by_earlier_peers = ask(session, statement).values
     here = "{}:{}".format(*trio[0].data_address)
     assert 6 == sum(row[2] for row in rows)
-    for row in rows:
-        assert (row[1] == here) == (row[5] is not None)
+    assert any(row[1] != here for row in rows), "six storage groups are never all in two of three groups"
+    for row, other in zip(rows, by_earlier_peers, strict=True):
+        assert [0, 0, 7 * row[2]] == row[3:]
+        assert (row if row[1] == here else [*row[:3], None, None, None]) == other
 
 
 @pytest.mark.parametrize("level", ["strong", "mid", "weak"])

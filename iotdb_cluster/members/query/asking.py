@@ -34,11 +34,16 @@ class Elsewhere:
 
     async def ask(self, method: str, arguments: tuple[Any, ...], running: Running) -> Any:
         """The answer of the first member that has one; for calls that change nothing."""
+        return (await self.ask_any(method, arguments, running))[1]
+
+    async def ask_any(self, method: str, arguments: tuple[Any, ...], running: Running) -> tuple[Node, Any]:
+        """As `ask`, and which member that was."""
         refusal: RequestError = NoLeader(f"the data group of header {self.group} has no members")
         for asked, member in enumerate(self.members):
             running.check()
             try:
-                return await self.call(member, method, arguments, running.left_ms // (len(self.members) - asked))
+                left_ms = running.left_ms // (len(self.members) - asked)
+                return member, await self.call(member, method, arguments, left_ms)
             except RequestError as error:
                 refusal = error
         raise refusal

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 
-from iotdb_cluster.errors import NoLeader
+from iotdb_cluster.errors import RequestError
+from iotdb_cluster.members import structs
 from iotdb_cluster.members.node_view import NodeView
-from iotdb_cluster.members.query.asking import Elsewhere
+from iotdb_cluster.members.query.asking import Elsewhere, is_unknown_call
 from iotdb_cluster.members.query.listing import SHOW, Cell, listed
+from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.query.selecting import Answer
+from iotdb_cluster.members.query.together import together
 from iotdb_cluster.query.binding import BoundSelect, Selection
 from iotdb_cluster.query.conditions import both, pushed, within
 from iotdb_cluster.timeseries.extent import Extent
 from iotdb_cluster.timeseries.filters import time_bounds
-from iotdb_cluster.types.identity import GroupId
+from iotdb_cluster.types.identity import GroupId, Node
 from iotdb_cluster.types.schema import DataType
 
 COLUMNS = (
@@ -22,44 +25,61 @@ COLUMNS = (
     ("rows in files", DataType.INT64),
     ("rows in memory", DataType.INT64),
 )
-"""`read at` is the data address of the member that is asked first; of groups elsewhere no more is known than that."""
+"""`read at` is the data address of the member that is asked; one without `extent` leaves the numbers open."""
+
+Read = tuple[str, int, int]
+"""A series, and the times of it that are read, both included."""
 
 
 class Explaining:
     """Explains one SELECT."""
 
-    def __init__(self, node: NodeView) -> None:
+    def __init__(self, node: NodeView, running: Running) -> None:
         self._node = node
+        self._running = running
 
-    def answer(self, bound: BoundSelect) -> Answer:
+    async def answer(self, bound: BoundSelect) -> Answer:
         """A row for each group with series of the statement, by header."""
-        paths: dict[GroupId, set[str]] = {}
-        extents: dict[GroupId, Extent] = {}
+        reads: dict[GroupId, set[Read]] = {}
         for selection in bound.selections:
             for position, series in enumerate(selection.series):
-                paths.setdefault(series.group, set()).add(series.path)
-                found = self._extent(bound, selection, position)
-                if found is not None:
-                    extents[series.group] = extents.get(series.group, Extent()).with_more(found)
-        rows = [self._row(group, len(paths[group]), extents.get(group)) for group in sorted(paths)]
+                reads.setdefault(series.group, set()).add(_read(bound, selection, position))
+        groups = sorted(reads)
+        rows = await together([self._row(group, sorted(reads[group])) for group in groups])
         return listed(SHOW, COLUMNS, rows)
 
-    def _extent(self, bound: BoundSelect, selection: Selection, position: int) -> Extent | None:
-        """What is read of one series, as far as times say; None for one that is not here."""
-        series, windows = selection.series[position], bound.select.windows
-        member = self._node.data(series.group)
-        if member is None:
-            return None
-        between = within(windows.start_ms, windows.end_ms) if windows else None
-        first, last = time_bounds(both(between, pushed(selection.condition, position)))
-        return member.store.extent(series.path, first, last)
+    async def _row(self, group: GroupId, reads: Sequence[Read]) -> Sequence[Cell]:
+        count = len({path for path, _, _ in reads})
+        member = self._node.data(group)
+        if member is not None:
+            found = Extent()
+            for path, first, last in reads:
+                found = found.with_more(member.store.extent(path, first, last))
+            return str(group), _place(self._node.me), count, len(found.files), found.rows_in_files, found.rows_in_memory
+        there = Elsewhere(self._node, group)
+        request = structs.ExtentRequest(
+            header=there.header,
+            paths=[path for path, _, _ in reads],
+            firsts=[first for _, first, _ in reads],
+            lasts=[last for _, _, last in reads],
+            consistency=self._running.consistency,
+            deadline_ms=self._running.left_ms,
+        )
+        try:
+            asked, answer = await there.ask_any("extent", (request,), self._running)
+        except RequestError as error:
+            if not is_unknown_call(error):
+                raise
+            return str(group), _place(there.members[0]), count, None, None, None
+        return str(group), _place(asked), count, answer.files, answer.rows_in_files, answer.rows_in_memory
 
-    def _row(self, group: GroupId, count: int, extent: Extent | None) -> Sequence[Cell]:
-        if extent is not None:
-            me = self._node.me
-            place = f"{me.ip}:{me.data_port}"
-            return str(group), place, count, len(extent.files), extent.rows_in_files, extent.rows_in_memory
-        members = Elsewhere(self._node, group).members
-        if not members:
-            raise NoLeader(f"the data group of header {group} has no members")
-        return str(group), f"{members[0].ip}:{members[0].data_port}", count, None, None, None
+
+def _read(bound: BoundSelect, selection: Selection, position: int) -> Read:
+    """What is read of one series, as far as times say."""
+    windows = bound.select.windows
+    between = within(windows.start_ms, windows.end_ms) if windows else None
+    return selection.series[position].path, *time_bounds(both(between, pushed(selection.condition, position)))
+
+
+def _place(node: Node) -> str:
+    return f"{node.ip}:{node.data_port}"

@@ -6,6 +6,7 @@ from functools import partial
 
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.finding import Finder
+from iotdb_cluster.members.query.gathering import AskedSeries, GroupFeed
 from iotdb_cluster.members.query.probing import PointProbe
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.query.sources import Sources
@@ -36,14 +37,16 @@ from iotdb_cluster.query.windows import (
     Feed,
     FunctionColumn,
     FunctionRows,
+    InTurn,
     PieceFeed,
     RowFeed,
     Wanted,
     wanted_functions,
 )
-from iotdb_cluster.sql.statements import Select
+from iotdb_cluster.sql.statements import Select, Windows
 from iotdb_cluster.timeseries.filters import is_time_range, time_bounds
 from iotdb_cluster.types.filters import Filter
+from iotdb_cluster.types.identity import GroupId
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Selecting:
     """Builds the answer of one SELECT."""
 
     def __init__(self, node: NodeView, running: Running) -> None:
+        self._node = node
         self._running = running
         self._finder = Finder(node, running)
         self._sources = Sources(node, running)
@@ -149,15 +153,14 @@ class Selecting:
             return LastRow(columns, partial(self._last, selection), self._running)
         wanted = wanted_functions(columns)
         bounds = within(select.windows.start_ms, select.windows.end_ms) if select.windows else None
-        feeds: list[Feed] = []
+        feeds: list[Feed]
         if _is_for_each(selection):
-            for position in wanted:
-                feeds.append(self._feed(selection, position, bounds, wanted))
+            feeds = self._feeds(selection, select.windows, bounds, wanted)
         else:
             everything = range(len(selection.series))
             stream = self._aligned(selection, everything, bounds)
-            feeds.append(RowFeed(stream, everything, _left_to_test(selection), wanted))
-        return FunctionRows(feeds, columns, select.windows)
+            feeds = [RowFeed(stream, everything, _left_to_test(selection), wanted)]
+        return FunctionRows(feeds, columns, select.windows, together)
 
     def _are_last(self, selection: Selection, columns: Sequence[FunctionColumn]) -> bool:
         """True when the last points of series of this node, at most up to a time, tell all that is asked."""
@@ -172,6 +175,25 @@ class Selecting:
     def _last(self, selection: Selection, position: int) -> Point | None:
         first, last = time_bounds(pushed(selection.condition, position))
         return self._sources.last_point(selection.series[position], first, last)
+
+    def _feeds(
+        self, selection: Selection, windows: Windows | None, bounds: Filter | None, wanted: Wanted
+    ) -> list[Feed]:
+        """What gathers of series that are read one by one: groups elsewhere all at once, meanwhile what is here."""
+        one_by_one = {position: self._feed(selection, position, bounds, wanted) for position in wanted}
+        elsewhere: dict[GroupId, list[AskedSeries]] = {}
+        for position, functions in wanted.items():
+            series = selection.series[position]
+            if not self._sources.is_here(series):
+                condition = both(bounds, pushed(selection.condition, position))
+                asked = AskedSeries(position, series, condition, functions, one_by_one.pop(position))
+                elsewhere.setdefault(series.group, []).append(asked)
+        feeds: list[Feed] = [
+            GroupFeed(self._node, self._running, group, windows, series) for group, series in elsewhere.items()
+        ]
+        if one_by_one:
+            feeds.append(InTurn(list(one_by_one.values())))
+        return feeds
 
     def _feed(self, selection: Selection, position: int, bounds: Filter | None, wanted: Wanted) -> Feed:
         """Gathers from a series that is read by itself, from when its turn comes."""
