@@ -160,7 +160,9 @@ class Gathered:
 
     def add_part(self, at: int, part: WholePart) -> None:
         """Take in all points of a part, which lie in one window; what the functions do not need is not read."""
-        needs_values = self._wants_sum or self._wants_least or self._wants_greatest or self._wants_ends
+        needs_values = self._wants_least or self._wants_greatest or self._wants_ends
+        if self._wants_sum and not needs_values:
+            self.sum[at] += part.sum()
         bounds = np.array([part.min_time], TIME), np.array([part.max_time], TIME)
         self._take(np.array([at]), _ONE, np.array([part.count]), bounds, part.values() if needs_values else None)
 

@@ -61,6 +61,8 @@ class FileIndex:
     """Rows of each row group."""
     filled: dict[int, tuple[bool, ...]] = field(default_factory=dict, compare=False)
     """By position of a column: for each row group whether it has a value at every row. Whoever asks fills it in."""
+    sums: dict[tuple[int, Part], float] = field(default_factory=dict, compare=False)
+    """By position of a column and large part of it: the sum of its values. Whoever asks fills it in."""
 
     def parts_of(self, device: str) -> list[Part]:
         """Where the rows of a device are, in order of time; empty when it has none here."""

@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from iotdb_cluster.timeseries.frames import Points, merged_points
 from iotdb_cluster.timeseries.frontier import Segment, in_order
 from iotdb_cluster.timeseries.parquet_schema import Part
 from iotdb_cluster.timeseries.sealed_reader import FileReader
 from iotdb_cluster.timeseries.values import Values
+
+KEPT_SUM_ROWS = 4_096
+"""Sums of smaller parts are not worth what it takes to keep them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,17 @@ class WholePart:
     def values(self) -> Values:
         """The values alone, in order of time: their times are not decoded."""
         return self.reader.column(self.part, self.measurement).values
+
+    def sum(self) -> float:
+        """The sum of the values as a DOUBLE; files do not change, so that of a large part is known from then on."""
+        index = self.reader.index
+        key = index.columns[self.measurement][0], self.part
+        known = index.sums.get(key)
+        if known is None:
+            known = float(self.values().sum(dtype=np.float64))
+            if self.part.rows >= KEPT_SUM_ROWS:
+                index.sums[key] = known
+        return known
 
     def points(self) -> Points:
         """The points."""

@@ -7,6 +7,7 @@ import pytest
 
 from iotdb_cluster.errors import RemoteError
 from iotdb_cluster.members.query.asking import Elsewhere
+from iotdb_cluster.timeseries.sealed_reader import FileReader
 from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.codec import ApplicationError
 from tests.services.asking import ask, do, fetch, request
@@ -67,6 +68,23 @@ def test_texts_that_end_with_nul_are_themselves(session, sg):
             session, f"SELECT min_value(t), max_value(t), first_value(t), last_value(t) FROM {sg}.d"
         ).values
         do(session, f"flush {sg}")
+
+
+def test_the_sum_of_a_large_part_of_a_file_is_read_once(session, sg, monkeypatch):
+    fill(session, f"{sg}.d", 5_000)
+    do(session, f"flush {sg}")
+    first = ask(session, f"SELECT count(s), sum(s), avg(s) FROM {sg}.d")
+    assert [[5_000, 12_497_500.0, 2_499.5]] == first.values
+    read = []
+    column = FileReader.column
+    monkeypatch.setattr(FileReader, "column", lambda *args, **more: read.append(args) or column(*args, **more))
+    assert first.rows == ask(session, f"SELECT count(s), sum(s), avg(s) FROM {sg}.d").rows
+    assert [] == read
+    assert [[12_497_500.0, 4_999]] == ask(session, f"SELECT sum(s), max_value(s) FROM {sg}.d").values
+    assert 1 == len(read), "greatest values are not known from before"
+    do(session, f"DELETE FROM {sg}.d.s WHERE time < 10")
+    fill(session, f"{sg}.d", 1, first=6_000)
+    assert [[4_991, 12_503_455.0]] == ask(session, f"SELECT count(s), sum(s) FROM {sg}.d").values
 
 
 # -- own statements --------------------------------------------------------------------------------------------------
