@@ -12,6 +12,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ SERIES = 10
 DEVICES = 1_000
 REPEATS = 3
 SMALL_CLIENTS = 32
+SMALL_PROCESSES = 4
+CONNECT_S = 4.0
 HOUR_MS = 3_600_000
 TYPICAL = "SELECT s0, avg FROM root.q.d1, root.q.d2 WHERE time > 2020-01-01T00:00:00+08:00 AND s0 > 5.5 LIMIT 100"
 
@@ -166,32 +170,45 @@ def _parse_ms() -> float:
 
 def _small(node: LocalNode, seconds: float) -> dict[str, Any]:
     _say(f"{SMALL_CLIENTS} clients with small selects")
-    counts = [0] * SMALL_CLIENTS
-    ready = threading.Barrier(SMALL_CLIENTS)
+    begin = time.monotonic() + CONNECT_S
+    share = SMALL_CLIENTS // SMALL_PROCESSES
+    with ProcessPoolExecutor(SMALL_PROCESSES, mp_context=get_context("spawn")) as pool:
+        shares = [
+            pool.submit(_small_share, (node.ip, node.client_port), first, share, begin, begin + seconds)
+            for first in range(0, SMALL_CLIENTS, share)
+        ]
+        count = sum(each.result() for each in shares)
+    note = f"the clients are threads of {SMALL_PROCESSES} Python processes on the same machine"
+    return {"queries_per_s": round(count / seconds), "to_reach": 2_000, "note": note}
+
+
+def _small_share(address: tuple[str, int], first: int, count: int, begin: float, end: float) -> int:
+    """So many clients in this process, from one monotonic second to another; how many selects were answered."""
+    counts = [0] * count
     errors: list[BaseException] = []
 
-    def run(number: int) -> None:
+    def run(at: int) -> None:
+        number = first + at
         try:
-            with Session([(node.ip, node.client_port)]) as session:
-                ready.wait()
-                until = time.perf_counter() + seconds
-                while time.perf_counter() < until:
+            with Session([address]) as session:
+                if time.monotonic() > begin:
+                    raise RuntimeError(f"not connected within {CONNECT_S} s")
+                time.sleep(begin - time.monotonic())
+                while time.monotonic() < end:
                     with session.query(f"SELECT s FROM root.many.d{number}") as result:
                         _same([(BASE_MS, 1.0), (BASE_MS + 1, float(number))], list(result))
-                    counts[number] += 1
+                    counts[at] += 1
         except BaseException as error:  # noqa: BLE001 - raised again below
             errors.append(error)
-            ready.abort()
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(SMALL_CLIENTS)]
+    threads = [threading.Thread(target=run, args=(at,)) for at in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if errors:
         raise errors[0]
-    note = "the clients are threads of one Python process on the same machine"
-    return {"queries_per_s": round(sum(counts) / seconds), "to_reach": 2_000, "note": note}
+    return sum(counts)
 
 
 def _best(work: Callable[[], int]) -> tuple[float, int]:

@@ -61,6 +61,8 @@ class FileIndex:
     """Rows of each row group."""
     filled: dict[int, tuple[bool, ...]] = field(default_factory=dict, compare=False)
     """By position of a column: for each row group whether it has a value at every row. Whoever asks fills it in."""
+    starts: dict[int, list[int]] = field(default_factory=dict, compare=False)
+    """Under 0 the number of the first part of each device, and of all parts. Whoever asks fills it in."""
     sums: dict[tuple[int, Part], float] = field(default_factory=dict, compare=False)
     """By position of a column and large part of it: the sum of its values. Whoever asks fills it in."""
 
@@ -69,8 +71,11 @@ class FileIndex:
         at = bisect_left(self.devices, device)
         if at == len(self.devices) or self.devices[at] != device:
             return []
-        low, high = np.searchsorted(self.device_of, (at, at + 1))
-        return [Part(*row) for row in self.parts[low:high].tolist()]
+        starts = self.starts.get(0)
+        if starts is None:
+            every = np.arange(len(self.devices) + 1)
+            starts = self.starts[0] = np.searchsorted(self.device_of, every).tolist()
+        return [Part(*row) for row in self.parts[starts[at] : starts[at + 1]].tolist()]
 
     def has_device(self, device: str) -> bool:
         """True when there are rows of a device."""

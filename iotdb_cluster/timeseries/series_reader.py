@@ -186,6 +186,11 @@ def last_in(view: SeriesView, access: FileAccess, first: int, last: int, content
         for part in reversed(index.parts_of(view.device)):
             if part.max_time < least:
                 break
+            if part.max_time <= last and reader.is_filled(part, view.measurement):
+                # It ends with the last point, at a time that the index knows.
+                values = reader.column(part, view.measurement).values
+                found = part.max_time, python_value(values, len(values) - 1, view.data_type)
+                break
             if part.min_time <= last:
                 kept = reader.points(part, view.measurement).between(least, last)
                 if len(kept):

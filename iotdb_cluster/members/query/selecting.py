@@ -164,7 +164,8 @@ class Selecting:
 
     def _are_last(self, selection: Selection, columns: Sequence[FunctionColumn]) -> bool:
         """True when the last points of series of this node, at most up to a time, tell all that is asked."""
-        conditions = {pushed(selection.condition, position) for position in range(len(selection.series))}
+        positions = () if selection.condition is None else range(len(selection.series))
+        conditions = {pushed(selection.condition, position) for position in positions}
         return (
             _is_for_each(selection)
             and all(column.function in LAST_FUNCTIONS for column in columns)
