@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.about import about
 from bench.failover import fail_over_times_s, header_of_group
 from bench.load import TABLET_COLUMNS, TABLET_ROWS
@@ -28,6 +30,8 @@ from iotdb_cluster.client.session import Session
 GROUP_COUNT = 16
 CLIENT_COUNTS = (1, 32)
 SETTLE_S = 60
+POINTS = {"insert": 0, "tablet": TABLET_ROWS * TABLET_COLUMNS}
+FIGURES = tuple(f"{kind}_{count}" for kind in POINTS for count in CLIENT_COUNTS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each burst")
     parser.add_argument("--fail-overs", type=int, default=7, help="how often a leader is ended; 0: not at all")
     parser.add_argument("--read-points", type=int, default=1_000_000, help="length of the series that is read")
+    parser.add_argument(
+        "--only",
+        type=_figure_names,
+        default=FIGURES,
+        help=f"measure only these writes, none of the rest: names of {', '.join(FIGURES)}, with commas between them",
+    )
     parser.add_argument("--out", type=Path, default=Path("bench/results.json"))
     parser.add_argument("--page", type=Path, help="also write the figures as Markdown")
     parser.add_argument(
@@ -60,7 +70,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     try:
         cluster.start()
         cluster.wait_until_ready()
-        results: dict[str, Any] = {"writes": _writes(cluster, folder, options.seconds)}
+        results: dict[str, Any] = {"writes": _writes(cluster, folder, options.seconds, options.only)}
+        if options.only != FIGURES:
+            return results
         results["read"] = _read(cluster, options.read_points)
         if options.fail_overs:
             times = fail_over_times_s(cluster, options.fail_overs)
@@ -73,17 +85,33 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         cluster.stop()
 
 
-def _writes(cluster: LocalCluster, folder: Path, seconds: float) -> dict[str, Any]:
+def _figure_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := set(names) - set(FIGURES):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+    return names
+
+
+def _writes(cluster: LocalCluster, folder: Path, seconds: float, names: Sequence[str]) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    for kind, points in (("insert", 0), ("tablet", TABLET_ROWS * TABLET_COLUMNS)):
-        for count in CLIENT_COUNTS:
-            _say(f"{kind}s, {count} clients")
-            mine = rate_of(_clients(kind, count, settled_leaders(cluster)), seconds)
-            with bare_log(folder / f"bare-{kind}-{count}") as port:
-                bare = rate_of([{"kind": "bare", "port": port, "size": mine.frame_bytes}] * count, seconds)
-            shutil.rmtree(folder / f"bare-{kind}-{count}")
-            results[f"{kind}_{count}"] = _beside(mine, bare, points)
+    processes = [psutil.Process(node.pid) for node in cluster.nodes]
+    for name in names:
+        kind, count = name.split("_")[0], int(name.split("_")[1])
+        _say(f"{kind}s, {count} clients")
+        cpu_s = _cpu_s(processes)
+        mine = rate_of(_clients(kind, count, settled_leaders(cluster)), seconds)
+        cpu_s = _cpu_s(processes) - cpu_s
+        with bare_log(folder / f"bare-{name}") as port:
+            bare = rate_of([{"kind": "bare", "port": port, "size": mine.frame_bytes}] * count, seconds)
+        shutil.rmtree(folder / f"bare-{name}")
+        results[name] = _beside(mine, bare, POINTS[kind])
+        results[name]["node_cpu_us_per_call"] = round(1e6 * cpu_s / (mine.calls_per_s * seconds))
     return results
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    """Processor seconds that these have used so far, in all."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def _beside(mine: Rate, bare: Rate, points: int) -> dict[str, Any]:
