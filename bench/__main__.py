@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dir", type=Path, help="folder for the data; its disk is what is measured (default: temporary)"
     )
     options = parser.parse_args(arguments)
+    if options.page is not None and options.only != FIGURES:
+        parser.error("--page shows all figures: without --only")
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.dir))
     try:
         results = {"about": about(folder), "options": {"seconds": options.seconds}, **_measure(options, folder)}
