@@ -9,11 +9,8 @@ import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ import duckdb
 import numpy as np
 
 from bench.about import about
+from bench.small_selects import PROCESSES, selects_per_s
 from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.session import Session
@@ -34,8 +32,6 @@ SERIES = 10
 DEVICES = 1_000
 REPEATS = 3
 SMALL_CLIENTS = 32
-SMALL_PROCESSES = 4
-CONNECT_S = 4.0
 HOUR_MS = 3_600_000
 TYPICAL = "SELECT s0, avg FROM root.q.d1, root.q.d2 WHERE time > 2020-01-01T00:00:00+08:00 AND s0 > 5.5 LIMIT 100"
 
@@ -170,45 +166,13 @@ def _parse_ms() -> float:
 
 def _small(node: LocalNode, seconds: float) -> dict[str, Any]:
     _say(f"{SMALL_CLIENTS} clients with small selects")
-    begin = time.monotonic() + CONNECT_S
-    share = SMALL_CLIENTS // SMALL_PROCESSES
-    with ProcessPoolExecutor(SMALL_PROCESSES, mp_context=get_context("spawn")) as pool:
-        shares = [
-            pool.submit(_small_share, (node.ip, node.client_port), first, share, begin, begin + seconds)
-            for first in range(0, SMALL_CLIENTS, share)
-        ]
-        count = sum(each.result() for each in shares)
-    note = f"the clients are threads of {SMALL_PROCESSES} Python processes on the same machine"
-    return {"queries_per_s": round(count / seconds), "to_reach": 2_000, "note": note}
-
-
-def _small_share(address: tuple[str, int], first: int, count: int, begin: float, end: float) -> int:
-    """So many clients in this process, from one monotonic second to another; how many selects were answered."""
-    counts = [0] * count
-    errors: list[BaseException] = []
-
-    def run(at: int) -> None:
-        number = first + at
-        try:
-            with Session([address]) as session:
-                if time.monotonic() > begin:
-                    raise RuntimeError(f"not connected within {CONNECT_S} s")
-                time.sleep(begin - time.monotonic())
-                while time.monotonic() < end:
-                    with session.query(f"SELECT s FROM root.many.d{number}") as result:
-                        _same([(BASE_MS, 1.0), (BASE_MS + 1, float(number))], list(result))
-                    counts[at] += 1
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(at,)) for at in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return sum(counts)
+    selects = [
+        (f"SELECT s FROM root.many.d{number}", [(BASE_MS, 1.0), (BASE_MS + 1, float(number))])
+        for number in range(SMALL_CLIENTS)
+    ]
+    found = selects_per_s((node.ip, node.client_port), selects, seconds)
+    note = f"the clients are threads of {PROCESSES} Python processes on the same machine"
+    return {"queries_per_s": round(found), "to_reach": 2_000, "note": note}
 
 
 def _best(work: Callable[[], int]) -> tuple[float, int]:
