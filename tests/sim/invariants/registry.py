@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from tests.sim.invariants import (
+    bounds,
     committed_on_quorum,
     durable_before_speech,
     election_safety,
@@ -33,5 +34,6 @@ AFTER_STEP: tuple[Check, ...] = (
     committed_on_quorum.check,
     one_change_at_a_time.check,
     removed_stays_out.check,
+    bounds.check,
 )
 BEFORE_SPEECH: tuple[Check, ...] = (single_vote.check, durable_before_speech.check)

@@ -206,6 +206,12 @@ def learners_are_sent_everything(self: Leadership, peer: NodeId) -> LogIndex:
     return self._state.log.last_index
 
 
+@bug(Progress, "may_append", budget=20)
+def appends_do_not_wait_for_each_other(self: Progress, inflight_max: int) -> bool:
+    may = not (self.is_paused or self.needs_snapshot or self.has_regressed)
+    return may and not (self.is_probing and self.appends)
+
+
 # ---- reads ----
 
 

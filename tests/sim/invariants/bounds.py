@@ -1,0 +1,22 @@
+"""Invariant 31, of one group: a leader has no more calls under way to a peer, and none larger, than settings say."""
+
+from collections.abc import Iterable
+
+from iotdb_cluster.raft.effects import Send
+from iotdb_cluster.raft.messages import AppendRequest
+from tests.sim.invariants.view import Violation, World
+
+
+def check(world: World) -> Iterable[Violation]:
+    """Look at what a leader has under way, and at what it sends."""
+    step = world.step
+    raft, settings = step.raft, step.raft._state.settings
+    for peer, progress in raft.progress.items():
+        under_way = len(progress.appends)
+        if under_way > settings.inflight_appends_max:
+            yield Violation(31, f"leader {step.node} has {under_way} appends under way to {peer}")
+    for effect in step.effects:
+        if type(effect) is Send and type(effect.message) is AppendRequest:
+            count = len(effect.message.entries)
+            if count > settings.append_max_entries:
+                yield Violation(31, f"leader {step.node} sends {count} entries at once to {effect.to}")
