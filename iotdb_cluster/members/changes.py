@@ -79,7 +79,9 @@ class NodeChanges:
                 return AGREE, roster.table
             known = roster.node(new.identifier)
             if new.identifier in roster.tombstones | roster.leaving or known not in (None, new):
-                return IDENTIFIER_CONFLICT, None
+                # Who is removed while it joins hears of that by `hello` when it asks again; with a new identifier it
+                # would come back.
+                return ASK_AGAIN if known == new or is_entered else IDENTIFIER_CONFLICT, None
             if known is None and not is_entered:
                 await self._check(new, deadline)
                 try:

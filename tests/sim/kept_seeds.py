@@ -13,4 +13,5 @@ CLUSTER_SEEDS = {
     217: "the same",
     406: "the same",
     721: "the same",
+    256: "a node that was removed while it joined took a new identifier and came back; the watch lost sight of its log",
 }

@@ -92,7 +92,7 @@ class SimClusterNode(ClusterNode):
         super()._become(identifier)
         journal = self.context.runtime.journal
         assert isinstance(journal, WatchedJournal)
-        journal.node = identifier
+        journal.become(identifier)
 
     def _set_meta(self, member: MetaGroupMember) -> None:
         self.attach(member)

@@ -147,6 +147,12 @@ class Watch:
             shadow = watch.shadows[node] = Shadow()
         return shadow
 
+    def renamed(self, before: NodeId, node: NodeId) -> None:
+        """What is durable of a node is another's from now on."""
+        for group in self.groups.values():
+            if before != node and before in group.shadows:
+                group.shadows[node] = group.shadows.pop(before)
+
     def recovered(self, node: NodeId, found: Mapping[GroupId, RecoveredGroup], *, same_disk: bool) -> None:
         """A node has read its log: it is what was durable, or that and the batch that was being written (14, 9)."""
         for group in sorted(found):
@@ -211,6 +217,11 @@ class WatchedJournal(Journal):
     node: NodeId = NodeId(0)
     same_disk = True
     """False when the machine came back with another disk than it had."""
+
+    def become(self, node: NodeId) -> None:
+        """This log is another node's from now on: one that joins may take a new identifier, and keeps its promises."""
+        self.watch.renamed(self.node, node)
+        self.node = node
 
     def recover(self) -> dict[GroupId, RecoveredGroup]:
         found = super().recover()
