@@ -68,6 +68,7 @@ class SimAppendFile:
         self._file = file
         self._life = disk.life
         self._failed = False
+        disk.open_files[self] = path
 
     def write(self, data: Bytes) -> None:
         """Append all of `data`; on a full disk a part of it."""
@@ -94,6 +95,7 @@ class SimAppendFile:
     def close(self) -> None:
         """Nothing more goes through this object."""
         self._failed = True
+        self._disk.open_files.pop(self, None)
 
     def _check(self, operation: str) -> None:
         if self._failed or self._life != self._disk.life:
@@ -112,6 +114,8 @@ class SimDisk:
         self.counts: Counter[str] = Counter()
         self.steps = 0
         self.life = 0
+        self.open_files: dict[SimAppendFile, str] = {}
+        """The paths of the files that this process has open for writing."""
         self.on_step: Callable[[str, str], None] | None = None
         self.on_sync: Callable[[str, int], None] | None = None
         self._random = random
@@ -130,6 +134,7 @@ class SimDisk:
         failed sync was for still waits to be lost.
         """
         self.life += 1
+        self.open_files.clear()
         self._crash_at = None
         self._refusals.clear()
         if power_loss:

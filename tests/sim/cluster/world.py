@@ -33,6 +33,9 @@ from tests.sim.cluster.witness import Witness
 READER_IDLE_TIMEOUTS = 3
 """A reader that is idle for so many election time-outs is closed."""
 
+MOST_OPEN_FILES = 1
+"""What a node has open for writing when nobody calls: the last segment of its log."""
+
 MOST_IDLE_TASKS = 3
 """What a node does of its own when nobody calls: announcing its start, minding the membership."""
 
@@ -368,6 +371,8 @@ class World:
                 self.violated(f"31: {node.tasks} calls are still being served by {node.place} without any caller")
             if node.is_alive and len(node.node.readers) > 0:
                 self.violated(f"31: {len(node.node.readers)} readers are open on {node.place}, all are idle for long")
+            if node.is_alive and len(node.disk.open_files) > MOST_OPEN_FILES:
+                self.violated(f"30: {node.place} has {sorted(node.disk.open_files.values())} open for writing")
 
     def serve(self) -> None:
         """New writes are accepted everywhere, and every member answers reads."""
