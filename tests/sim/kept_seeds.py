@@ -14,4 +14,5 @@ CLUSTER_SEEDS = {
     406: "the same",
     721: "the same",
     256: "a node that was removed while it joined took a new identifier and came back; the watch lost sight of its log",
+    491: "many unknown writes: the search for an order ran out of its budget",
 }

@@ -113,7 +113,7 @@ class Undecided(Exception):
 
 def by_search(history: Iterable[Operation], budget: int = 200_000) -> str | None:
     """Why the history is not linearizable, or None; raises `Undecided` after `budget` states."""
-    operations = sorted(history, key=lambda operation: (operation.began, operation.ended))
+    operations = _that_matter(sorted(history, key=lambda operation: (operation.began, operation.ended)))
     known = 0  # those that must find a place
     for position, operation in enumerate(operations):
         known |= (not operation.is_unknown) << position
@@ -126,10 +126,16 @@ def by_search(history: Iterable[Operation], budget: int = 200_000) -> str | None
         if done & known == known:
             return None
         furthest = max(furthest, (done & known).bit_count())
+        tried: list[object] = []
         for position in _next(operations, done):
             operation = operations[position]
             if not operation.is_write and operation.value != value:
                 continue
+            if operation.is_unknown:
+                # Of those that write the same and may come at any time the one that began first will do.
+                if operation.value in tried:
+                    continue
+                tried.append(operation.value)
             after = done | 1 << position, operation.value if operation.is_write else value
             if after not in seen:
                 if len(seen) >= budget:
@@ -137,6 +143,12 @@ def by_search(history: Iterable[Operation], budget: int = 200_000) -> str | None
                 seen.add(after)
                 ways.append(after)
     return f"at most {furthest} of {known.bit_count()} operations can be put in a row"
+
+
+def _that_matter(operations: Sequence[Operation]) -> list[Operation]:
+    """All but the writes that perhaps never took effect and that no read saw: without them the reads see the same."""
+    seen = [operation.value for operation in operations if not operation.is_write]
+    return [operation for operation in operations if not operation.is_unknown or operation.value in seen]
 
 
 def _next(operations: Sequence[Operation], done: int) -> list[int]:

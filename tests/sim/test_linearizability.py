@@ -96,3 +96,10 @@ def test_both_checkers_agree_on_thousands_of_histories() -> None:
         assert fine == (by_search(other) is None), other
         verdicts[fine] += 1
     assert min(verdicts.values()) > 500
+
+
+def test_unknown_writes_that_nobody_saw_cost_no_search() -> None:
+    unknown = [written(f"v{number}", number) for number in range(40)] + [written(None, number) for number in range(12)]
+    history = [*unknown, written("a", 1, 2), read("a", 3, 4), read(None, 50, 51), read("v39", 60, 61)]
+    assert by_search(history, budget=1_000) is None
+    assert by_search([*history, read("a", 70, 71)], budget=1_000) is not None
