@@ -410,6 +410,20 @@ def members_of(nodes: Sequence[RunningNode], header: Node) -> list[RunningNode]:
     return sorted(nodes, key=lambda node: all(group.header != header.identifier for group in node.report().groups))
 
 
+def spread_names(node: RunningNode, new_name: Callable[[], str], count: int) -> list[str]:
+    """Names of `count` storage groups, at least one for each data group: where a name falls depends on the ports."""
+    missing = {each.identifier for each, _ in node.table().nodes}
+    assert len(missing) <= count
+    names: list[str] = []
+    while len(names) < count:
+        name = new_name()
+        header = node.header_of(name).identifier
+        if header in missing or len(names) + len(missing) < count:
+            missing.discard(header)
+            names.append(name)
+    return names
+
+
 def read(node: RunningNode, path: str, data_type: int, condition: Filter | None = None) -> list[tuple[int, Any]]:
     """All points of a series, as a plain client of this node's data port reads them."""
     header = node.header_of(path)

@@ -12,7 +12,7 @@ from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.codec import ApplicationError
 from iotdb_cluster.wire.filters import encode_filter
 from tests.services.asking import ask
-from tests.services.rig import IDL, code, logged_in, refused, stock, stranger, struct_of
+from tests.services.rig import IDL, code, logged_in, refused, spread_names, stock, stranger, struct_of
 
 FUNCTIONS = ("count", "sum", "avg", "min_time", "max_time", "min_value", "max_value", "first_value", "last_value")
 TEXTS = ("a", "b\0", "", "é")
@@ -21,7 +21,7 @@ TEXTS = ("a", "b\0", "", "é")
 @pytest.fixture(scope="module")
 def devices(trio, new_name):
     """Twelve devices in as many storage groups, with a number, a text and a series that is empty where it matters."""
-    names = [f"{new_name()}.d" for _ in range(12)]
+    names = [f"{name}.d" for name in spread_names(trio[0], new_name, 12)]
     with logged_in(trio[0]) as session:
         for number, device in enumerate(names):
             assert 200 == code(session.set_storage_group(device.rpartition(".")[0]))
@@ -116,16 +116,11 @@ def test_an_error_everywhere_is_an_error_and_never_a_part(trio, devices, monkeyp
 
     monkeypatch.setattr(Elsewhere, "ask", refusing(NoLeader("gone")))
     monkeypatch.setattr(RemoteReaders, "open", gone)
-    codes = set()
     for node in trio:
         with logged_in(node) as session:
             found = ask(session, f"SELECT count(v) FROM {', '.join(devices)}")
-            if found.code == 200:
-                assert [[40] * 12] == found.values
-            else:
-                assert [] == found.rows
-            codes.add(found.code)
-    assert codes != {200}, "twelve storage groups are never all on one of three nodes with two copies"
+            assert found.code != 200, "one of three groups has no copy on this node, two of three nodes keep a point"
+            assert [] == found.rows
 
 
 # -- the call itself -------------------------------------------------------------------------------------------------
