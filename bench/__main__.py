@@ -137,8 +137,8 @@ def _read(cluster: LocalCluster, count: int) -> dict[str, Any]:
 def settled_leaders(cluster: LocalCluster) -> list[tuple[str, LocalNode]]:
     """Storage groups, and for each the node that leads its data group, to which a knowing client would connect.
 
-    Some seconds after a start each group goes to its header (`iotdb_cluster.members.balance`): that is waited for, or
-    the clients would be left at nodes that only pass their calls on.
+    Some seconds after a start each group goes to its header (`iotdb_cluster.members.life.balance`): that is waited for,
+    or the clients would be left at nodes that only pass their calls on.
     """
     nodes = {node.identifier: node for node in cluster.nodes}
     names = [f"root.g{number}" for number in range(GROUP_COUNT)]

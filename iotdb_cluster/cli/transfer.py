@@ -16,7 +16,7 @@ from iotdb_cluster.cli.shell.showing import WRITERS, format_of
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.client.tables import TIME_NAMES, data_type_of, times_of, without_gaps
 from iotdb_cluster.errors import CommandRefused, MalformedInput, ValueRefused
-from iotdb_cluster.members.time_zones import normalised, zone_of
+from iotdb_cluster.members.client.time_zones import normalised, zone_of
 from iotdb_cluster.types.schema import DataType
 
 STATE_SUFFIX = ".import-state"

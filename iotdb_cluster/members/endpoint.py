@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from iotdb_cluster.members.client_service import ClientService
-from iotdb_cluster.members.data_service import DataService
-from iotdb_cluster.members.meta_service import MetaService
+from iotdb_cluster.members.client.service import ClientService
+from iotdb_cluster.members.data.service import DataService
+from iotdb_cluster.members.meta.service import MetaService
 from iotdb_cluster.members.raft_service import RaftService
 
 Handler = Callable[..., Any]

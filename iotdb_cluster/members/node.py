@@ -12,27 +12,27 @@ import structlog
 from iotdb_cluster.errors import Corruption, OutcomeUnknown, RequestError, StartRefused
 from iotdb_cluster.members.clock import Clock, Deadline
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.data_snapshots import SnapshotReceiver, SnapshotSender
-from iotdb_cluster.members.founding import Founders
-from iotdb_cluster.members.groups import GroupMaker, founding_in_log, nodes_in_log, sweep_folders
-from iotdb_cluster.members.introductions import Introductions, introduction
-from iotdb_cluster.members.joining import Joiner
-from iotdb_cluster.members.meta_member import MetaGroupMember
-from iotdb_cluster.members.meta_state import Founding, MetaState, started_payload
-from iotdb_cluster.members.mover import Mover, MoveSettings
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.offered_files import OfferedFiles
+from iotdb_cluster.members.data.readers import Readers
+from iotdb_cluster.members.data.repair import Repairs
+from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender
+from iotdb_cluster.members.data.time_to_live import Expiring
+from iotdb_cluster.members.life.founding import Founders
+from iotdb_cluster.members.life.groups import GroupMaker, founding_in_log, nodes_in_log, sweep_folders
+from iotdb_cluster.members.life.introductions import Introductions, introduction
+from iotdb_cluster.members.life.joining import Joiner
+from iotdb_cluster.members.life.replicas import Replicas
+from iotdb_cluster.members.life.steward import Steward
+from iotdb_cluster.members.meta.member import MetaGroupMember
+from iotdb_cluster.members.meta.state import Founding, MetaState, started_payload
+from iotdb_cluster.members.moves.mover import Mover, MoveSettings
 from iotdb_cluster.members.news import News
-from iotdb_cluster.members.offered_files import OfferedFiles
 from iotdb_cluster.members.pending import Pending
-from iotdb_cluster.members.readers import Readers
-from iotdb_cluster.members.repair import Repairs
-from iotdb_cluster.members.replicas import Replicas
 from iotdb_cluster.members.reporting import node_report
 from iotdb_cluster.members.router import Executor, Router
 from iotdb_cluster.members.runtime import Runtime
-from iotdb_cluster.members.steward import Steward
 from iotdb_cluster.members.tidying import Tidying
-from iotdb_cluster.members.time_to_live import Expiring
 from iotdb_cluster.members.transport import Transport
 from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.partition.roster import Roster

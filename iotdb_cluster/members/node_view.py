@@ -3,13 +3,13 @@
 from typing import Protocol
 
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.introductions import Introductions
-from iotdb_cluster.members.meta_member import MetaGroupMember
-from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.offered_files import OfferedFiles
+from iotdb_cluster.members.data.readers import Readers
+from iotdb_cluster.members.life.introductions import Introductions
+from iotdb_cluster.members.meta.member import MetaGroupMember
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.news import News
-from iotdb_cluster.members.offered_files import OfferedFiles
-from iotdb_cluster.members.readers import Readers
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.types.identity import GroupId, Node
 from iotdb_cluster.types.report import Report

@@ -14,10 +14,10 @@ from iotdb_cluster.errors import (
 )
 from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.planning import check_target
+from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.node_view import NodeView
-from iotdb_cluster.members.planning import check_target
 from iotdb_cluster.members.runtime import unknown_group
 from iotdb_cluster.members.status import status, status_of, status_of_error
 from iotdb_cluster.members.transport import Port

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.meta_member import MetaGroupMember
-from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.meta.member import MetaGroupMember
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of

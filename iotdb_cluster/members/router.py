@@ -31,9 +31,9 @@ from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_of, node_struct
-from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.data.planning import check_first
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.pending import growing_ms, pause
-from iotdb_cluster.members.planning import check_first
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader, Outcome
 from iotdb_cluster.partition.slots import slot_of

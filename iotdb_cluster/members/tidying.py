@@ -1,7 +1,7 @@
 """Lets go, by itself, of what callers have forgotten: readers nobody fetches from, files nobody reads."""
 
-from iotdb_cluster.members.offered_files import OfferedFiles
-from iotdb_cluster.members.readers import Readers
+from iotdb_cluster.members.data.offered_files import OfferedFiles
+from iotdb_cluster.members.data.readers import Readers
 
 LOOK_MS = 1_000
 """How often it looks, at most."""

@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 
 from iotdb_cluster.errors import ClusterError, StartRefused
-from iotdb_cluster.members.client_service import ClientService
+from iotdb_cluster.members.client.service import ClientService
 from iotdb_cluster.members.clock import MonotonicClock
-from iotdb_cluster.members.data_service import DataService
+from iotdb_cluster.members.data.service import DataService
 from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
-from iotdb_cluster.members.meta_service import MetaService
+from iotdb_cluster.members.meta.service import MetaService
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.server.loop import Background, End, Turns

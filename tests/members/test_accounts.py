@@ -3,9 +3,9 @@
 import pytest
 
 from iotdb_cluster.errors import MalformedInput
-from iotdb_cluster.members.accounts import AccountChange, AccountRefused, Accounts, Change
-from iotdb_cluster.members.meta_state import MetaState
-from iotdb_cluster.members.passwords import fits, hashed
+from iotdb_cluster.members.meta.accounts import AccountChange, AccountRefused, Accounts, Change
+from iotdb_cluster.members.meta.passwords import fits, hashed
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.types.entries import Entry, EntryKind
 from tests.members.test_meta_state import Story
 

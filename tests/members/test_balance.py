@@ -1,6 +1,6 @@
 """Leadership goes back to the header of a group, but not in a hurry."""
 
-from iotdb_cluster.members.balance import CLOSE_BYTES, Balance, can_lead
+from iotdb_cluster.members.life.balance import CLOSE_BYTES, Balance, can_lead
 from iotdb_cluster.raft.events import ChangeMembership, Propose, TransferLeadership
 from iotdb_cluster.types.entries import EntryKind, Payload
 from iotdb_cluster.types.identity import GroupId, NodeId

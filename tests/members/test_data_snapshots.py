@@ -9,7 +9,7 @@ import pytest
 
 from iotdb_cluster.errors import OutcomeUnknown, RequestError
 from iotdb_cluster.members.clock import MonotonicClock
-from iotdb_cluster.members.data_snapshots import FilePuller
+from iotdb_cluster.members.data.snapshots import FilePuller
 from iotdb_cluster.members.pending import Pending, drive
 from iotdb_cluster.types.identity import Node, NodeId
 from iotdb_cluster.types.snapshots import DataSnapshot, FileSnapshot, RemoteFile

@@ -3,8 +3,8 @@
 import pytest
 
 from iotdb_cluster.errors import SlotMoving
-from iotdb_cluster.members.held_slots import HeldSlots, slots_in
-from iotdb_cluster.members.move_codec import GroupDeed
+from iotdb_cluster.members.moves.codec import GroupDeed
+from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
 from iotdb_cluster.partition.moves import Deed
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types.identity import NodeId

@@ -2,7 +2,7 @@
 
 import pytest
 
-from iotdb_cluster.members.membership_plan import next_group_membership, next_meta_membership
+from iotdb_cluster.members.life.membership_plan import next_group_membership, next_meta_membership
 from iotdb_cluster.types.membership import Membership
 from tests.partition.test_roster import ids, node, roster_of, settled
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotdb_cluster.errors import MalformedInput, StatusCode
-from iotdb_cluster.members.meta_codec import Writer
-from iotdb_cluster.members.meta_state import Founding, MetaState, Start, started_payload
-from iotdb_cluster.members.move_codec import MetaStep, intend_payload, progress_payload
-from iotdb_cluster.members.roster_codec import add_node_payload, remove_node_payload, report_payload
+from iotdb_cluster.members.meta.codec import Writer
+from iotdb_cluster.members.meta.roster_codec import add_node_payload, remove_node_payload, report_payload
+from iotdb_cluster.members.meta.state import Founding, MetaState, Start, started_payload
+from iotdb_cluster.members.moves.codec import MetaStep, intend_payload, progress_payload
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload

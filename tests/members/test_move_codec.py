@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotdb_cluster.errors import MalformedInput
-from iotdb_cluster.members.meta_codec import Reader, Writer
-from iotdb_cluster.members.move_codec import (
+from iotdb_cluster.members.meta.codec import Reader, Writer
+from iotdb_cluster.members.moves.codec import (
     GroupDeed,
     Intent,
     MetaStep,

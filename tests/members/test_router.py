@@ -8,7 +8,7 @@ import pytest
 
 from iotdb_cluster.errors import NoLeader, OutcomeUnknown, SlotMoving
 from iotdb_cluster.members.clock import Deadline, MonotonicClock
-from iotdb_cluster.members.meta_state import Founding, MetaState
+from iotdb_cluster.members.meta.state import Founding, MetaState
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import Outcome

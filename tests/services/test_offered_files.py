@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from iotdb_cluster.errors import PathNotFound
-from iotdb_cluster.members.offered_files import OFFER_MAX_COUNT, OfferedFiles
+from iotdb_cluster.members.data.offered_files import OFFER_MAX_COUNT, OfferedFiles
 from iotdb_cluster.storage.disk import RealDisk
 from tests.services.clocks import HandClock
 

@@ -3,7 +3,7 @@
 import pytest
 
 from iotdb_cluster.errors import PathIllegal, PathNotFound, RequestError, StorageGroupUnknown, Unsupported, ValueRefused
-from iotdb_cluster.members.planning import Planner, check_target
+from iotdb_cluster.members.data.planning import Planner, check_target
 from iotdb_cluster.types.plans import (
     CreateTimeseriesPlan,
     DeletePlan,

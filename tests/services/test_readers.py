@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iotdb_cluster.errors import Busy, RequestError
-from iotdb_cluster.members.readers import OpenReader, Readers
+from iotdb_cluster.members.data.readers import OpenReader, Readers
 from iotdb_cluster.timeseries.values import object_array
 from iotdb_cluster.types.schema import DataType
 from tests.services.clocks import HandClock

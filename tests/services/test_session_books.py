@@ -2,7 +2,7 @@
 
 import pytest
 
-from iotdb_cluster.members.sessions import NotLoggedIn, Sessions, WrongLogin
+from iotdb_cluster.members.client.sessions import NotLoggedIn, Sessions, WrongLogin
 from tests.services.clocks import HandClock
 
 IDLE_MS = 1_000

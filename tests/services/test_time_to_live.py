@@ -4,7 +4,7 @@ import time
 
 from iotdb_cluster.errors import StorageGroupUnknown
 from iotdb_cluster.members.clock import Deadline
-from iotdb_cluster.members.time_to_live import expired_until, set_ttl
+from iotdb_cluster.members.data.time_to_live import expired_until, set_ttl
 from iotdb_cluster.timeseries.deletions import LEAST_TIME
 from iotdb_cluster.types.plans import DeleteStorageGroupPlan, ExpirePlan, InsertPlan, SetStorageGroupPlan, SetTtlPlan
 from iotdb_cluster.types.schema import DataType

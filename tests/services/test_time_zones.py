@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from iotdb_cluster.errors import RequestError, StartRefused
-from iotdb_cluster.members.time_zones import normalised, zone_of
+from iotdb_cluster.members.client.time_zones import normalised, zone_of
 from iotdb_cluster.settings import Settings
 
 SUMMER = datetime(2020, 7, 1, tzinfo=UTC)

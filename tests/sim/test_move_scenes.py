@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from iotdb_cluster.members.mover import MoveSettings
+from iotdb_cluster.members.moves.mover import MoveSettings
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import GroupId, Node

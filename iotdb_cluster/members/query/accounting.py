@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from iotdb_cluster.errors import RequestError, StatusCode, Unsupported
-from iotdb_cluster.members.accounts import (
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.meta.accounts import (
     LEAST_NAME_CHARACTERS,
     PRIVILEGES,
     Account,
@@ -12,10 +13,9 @@ from iotdb_cluster.members.accounts import (
     Accounts,
     Change,
 )
-from iotdb_cluster.members.clock import Deadline
-from iotdb_cluster.members.meta_member import plan_of
+from iotdb_cluster.members.meta.member import plan_of
+from iotdb_cluster.members.meta.passwords import hashed
 from iotdb_cluster.members.node_view import NodeView
-from iotdb_cluster.members.passwords import hashed
 from iotdb_cluster.members.query.listing import listed
 from iotdb_cluster.members.query.selecting import Answer
 from iotdb_cluster.sql import statements as sql

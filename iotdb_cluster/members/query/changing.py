@@ -9,16 +9,16 @@ from iotdb_cluster.errors import (
     StatusCode,
     Unsupported,
 )
+from iotdb_cluster.members.client.row_inserts import row_plan
+from iotdb_cluster.members.client.sessions import Session
 from iotdb_cluster.members.clock import Deadline
-from iotdb_cluster.members.deletes import delete_points, delete_series
+from iotdb_cluster.members.data.deletes import delete_points, delete_series
+from iotdb_cluster.members.data.time_to_live import set_ttl
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.accounting import Accounting, check_privileges
 from iotdb_cluster.members.query.finding import Finder
 from iotdb_cluster.members.query.permissions import Account, Permissions
 from iotdb_cluster.members.query.running import CONSISTENCY_STRONG, Running
-from iotdb_cluster.members.row_inserts import row_plan
-from iotdb_cluster.members.sessions import Session
-from iotdb_cluster.members.time_to_live import set_ttl
 from iotdb_cluster.sql import statements as sql
 from iotdb_cluster.timeseries.filters import LAST_TIME
 from iotdb_cluster.types import paths

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from iotdb_cluster.errors import PathIllegal, RequestError, StatusCode
 from iotdb_cluster.members import structs
-from iotdb_cluster.members.meta_state import MetaState
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.asking import Elsewhere, is_unknown_call
 from iotdb_cluster.members.query.running import Running

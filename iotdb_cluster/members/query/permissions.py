@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from iotdb_cluster.errors import RequestError, StatusCode
+from iotdb_cluster.members.client.sessions import Session
 from iotdb_cluster.members.node_view import NodeView
-from iotdb_cluster.members.sessions import Session
 from iotdb_cluster.sql import statements as sql
 from iotdb_cluster.types.paths import ROOT
 

@@ -9,8 +9,8 @@ import numpy as np
 from iotdb_cluster.errors import MalformedInput, RequestError, ValueRefused
 from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Clock, Deadline
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.held_series import HeldSeries
+from iotdb_cluster.members.data.held_series import HeldSeries
+from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.gathered import MAX_CELLS, encode_gathered
 from iotdb_cluster.members.query.running import QueryTooLarge, QueryTooLong

@@ -8,11 +8,11 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from iotdb_cluster.members.changes import AGREE, CLUSTER_TOO_SMALL, REJECT
 from iotdb_cluster.members.convert import node_struct
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.meta_member import MetaGroupMember
-from iotdb_cluster.members.mover import MoveSettings
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.life.changes import AGREE, CLUSTER_TOO_SMALL, REJECT
+from iotdb_cluster.members.meta.member import MetaGroupMember
+from iotdb_cluster.members.moves.mover import MoveSettings
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of

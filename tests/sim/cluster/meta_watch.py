@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import LogIndex

@@ -8,14 +8,14 @@ from random import Random
 from typing import Any
 
 from iotdb_cluster.errors import ClusterError, Fault
-from iotdb_cluster.members.client_service import ClientService
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.data_service import DataService
+from iotdb_cluster.members.client.service import ClientService
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.service import DataService
 from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
-from iotdb_cluster.members.groups import GroupMaker
-from iotdb_cluster.members.meta_member import MetaGroupMember
-from iotdb_cluster.members.meta_service import MetaService
-from iotdb_cluster.members.mover import MoveSettings
+from iotdb_cluster.members.life.groups import GroupMaker
+from iotdb_cluster.members.meta.member import MetaGroupMember
+from iotdb_cluster.members.meta.service import MetaService
+from iotdb_cluster.members.moves.mover import MoveSettings
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.settings import Settings

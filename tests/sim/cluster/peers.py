@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iotdb_cluster.errors import Unreachable
-from iotdb_cluster.members.introductions import Introductions
+from iotdb_cluster.members.life.introductions import Introductions
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.transport import Invocation, Lane, Port
 from iotdb_cluster.types.identity import Node

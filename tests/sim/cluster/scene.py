@@ -5,8 +5,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.types.identity import META_GROUP, GroupId
 from tests.sim.cluster.clients import Client
 from tests.sim.cluster.knobs import Knobs

@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.raft.effects import Effect, Reply, SaveEntries, SaveHardState, SaveSnapshotPoint, Send

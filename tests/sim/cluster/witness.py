@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from struct import unpack
 
 from iotdb_cluster.errors import RequestError
-from iotdb_cluster.members.move_codec import GroupDeed, read_deed
+from iotdb_cluster.members.moves.codec import GroupDeed, read_deed
 from iotdb_cluster.partition.moves import Deed, GroupSlots
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable

@@ -10,8 +10,8 @@ from random import Random
 
 import structlog
 
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.meta_member import MetaGroupMember
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.tidying import LOOK_MS
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.settings import MIB, Settings

@@ -9,8 +9,8 @@ from typing import Any
 
 from iotdb_cluster.errors import OutcomeUnknown
 from iotdb_cluster.members.clock import Deadline
-from iotdb_cluster.members.data_member import DataGroupMember
-from iotdb_cluster.members.data_snapshots import SnapshotReceiver
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.snapshots import SnapshotReceiver
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.runtime import Runtime

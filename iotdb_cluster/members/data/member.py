@@ -1,0 +1,438 @@
+"""A member of a data group: its log applied to a store of time series."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+import structlog
+
+from iotdb_cluster.errors import (
+    Busy,
+    DiskNearlyFull,
+    Fault,
+    OutcomeUnknown,
+    PathNotFound,
+    RequestError,
+    SlotMoving,
+    StorageGroupUnknown,
+    UnknownGroup,
+    ValueRefused,
+)
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.data.planning import CLOSE_FILE, Planner
+from iotdb_cluster.members.data.readers import Readers
+from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
+from iotdb_cluster.members.moves.codec import GroupDeed, install_in, read_deed
+from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
+from iotdb_cluster.members.pending import Pending
+from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.partition.moves import DROPPED_AFTER, Deed
+from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
+from iotdb_cluster.raft.core import Raft
+from iotdb_cluster.raft.events import Compact, Event, Received, SnapshotInstalled
+from iotdb_cluster.raft.messages import AppendRequest
+from iotdb_cluster.timeseries.jobs import Job
+from iotdb_cluster.timeseries.manifest import Manifest
+from iotdb_cluster.timeseries.move_content import MoveContent
+from iotdb_cluster.timeseries.snapshots import StoreSnapshot
+from iotdb_cluster.timeseries.store import GroupStore
+from iotdb_cluster.types.entries import Entry, EntryKind
+from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId, Slot
+from iotdb_cluster.types.membership import Membership
+from iotdb_cluster.types.plans import Plan
+from iotdb_cluster.wire.entries import decode_close_file
+from iotdb_cluster.wire.plans import decode_plan, target_of
+from iotdb_cluster.wire.snapshots import encode_file_snapshot
+
+log = structlog.get_logger()
+
+MIB = 1024 * 1024
+DISK_CHECK_MS = 1_000
+
+_MAYBE_BEHIND = (StorageGroupUnknown, PathNotFound, ValueRefused)
+"""Refusals of a plan that may only mean that this member has not applied everything yet."""
+
+
+class DataGroupMember(RaftMember):
+    """Proposes plans, applies them to `store`, seals it, and shortens the log behind what is sealed."""
+
+    def __init__(
+        self,
+        context: Context,
+        header: Node,
+        raft: Raft,
+        store: GroupStore,
+        storage_group_of: Callable[[str], str | None],
+        meta_catch_up: Callable[[Deadline], Awaitable[None]],
+        sender: SnapshotSender,
+        receiver: SnapshotReceiver,
+        readers: Readers,
+        founding_slots: Sequence[Slot] = range(SLOT_COUNT),
+    ) -> None:
+        super().__init__(context, GroupId(header.identifier), header, raft)
+        self.store = store
+        self.slots = HeldSlots(founding_slots, store.has_storage_group, store.storage_groups)
+        if store.context:
+            self.slots.restore(store.context)
+        self.install_wanted: Callable[[GroupDeed], None] = lambda deed: None
+        """Told of an install entry whose files are not here yet."""
+        self.applied = max(self.applied, store.covered)
+        self._planner = Planner(
+            device_schema=store.device_schema,
+            holds_storage_group=store.has_storage_group,
+            matches=lambda pattern: bool(store.series(pattern)),
+            storage_group_of=storage_group_of,
+            auto_create=context.settings.enable_auto_create_schema,
+            has_taken=store.has_taken,
+        )
+        self._storage_group_of = storage_group_of
+        self._meta_catch_up = meta_catch_up
+        self._sender = sender
+        self._receiver = receiver
+        self._readers = readers
+        self._job: Job | None = None
+        self._seal_wanted = False
+        self._seal_waiters: list[tuple[LogIndex, Pending[None]]] = []
+        self._may_compact = True
+        """Something came that may be worth a compaction; asking costs a look at every file."""
+        self._free_bytes = 0
+        self._free_checked_at_ms: int | None = None
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Who is thought to lead."""
+        return self.raft.leader
+
+    @property
+    def is_busy(self) -> bool:
+        """True while the store is being sealed, compacted or replaced in the background."""
+        return self._job is not None
+
+    # -- plans -------------------------------------------------------------------------------------------------------
+
+    async def execute(self, plans: Sequence[bytes], deadline: Deadline) -> list[Outcome]:
+        """Propose plans here, each behind the entries it needs, and return an outcome for each.
+
+        Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
+        """
+        served = self._served(plans)
+        if len(served) < len(plans):
+            found = iter(await self.execute([plans[position] for position in served], deadline) if served else [])
+            moving = SlotMoving("the slot is not served by this data group")
+            return [next(found) if position in served else moving for position in range(len(plans))]
+        prepared = self._planner.prepare(plans, self._disk_refusal())
+        if any(isinstance(position, _MAYBE_BEHIND) for position in prepared.own):
+            # This member may be behind: the node that routed the plan may know the storage group already, and a new
+            # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
+            await self._meta_catch_up(deadline)
+            await self.wait_applied(await self.local_read_index(deadline), deadline)
+            prepared = self._planner.prepare(plans, self._disk_refusal())
+        if not prepared.payloads:
+            return [position for position in prepared.own if not isinstance(position, int)]
+        outcomes = await self.propose(prepared.payloads, deadline, prepared.plans)
+        return [outcomes[position] if isinstance(position, int) else position for position in prepared.own]
+
+    def _served(self, plans: Sequence[bytes]) -> frozenset[int]:
+        """Positions of the plans that need not wait for a move: whoever meets a fence is told without an entry.
+
+        That is no more than a short way: what counts is judged where the entry is applied.
+        """
+        everything = frozenset(range(len(plans)))
+        return (
+            everything
+            if self.slots.is_untouched
+            else everything - {position for position, data in enumerate(plans) if self._is_moving(data)}
+        )
+
+    def _is_moving(self, data: bytes) -> bool:
+        if data[:1] == CLOSE_FILE:
+            return False
+        try:
+            _, path = target_of(data)
+        except RequestError:
+            return False  # it is refused for that when it is prepared
+        storage_group = self._storage_group_of(path)
+        return storage_group is not None and not self.slots.states.state_of(slot_of(storage_group)).is_serving
+
+    def step_all(self, events: Sequence[Event], now_ms: int) -> None:
+        """As any member; but an install entry is taken only where its files are durable (DESIGN 5.4)."""
+        super().step_all([event for event in events if not self._lacks_files(event)], now_ms)
+
+    def _lacks_files(self, event: Event) -> bool:
+        if not isinstance(event, Received) or not isinstance(event.message, AppendRequest):
+            return False
+        for entry in event.message.entries:
+            if not install_in(entry.kind, entry.body) or entry.index <= self.raft.commit_index:
+                continue
+            if self.raft.log.contains(entry.id):
+                continue
+            deed = read_deed(entry.body)
+            if not self.store.staging(deed.move).is_complete(MoveContent.decode(deed.content)):
+                self.install_wanted(deed)
+                assert isinstance(event.token, Pending)
+                event.token.fail(Busy(f"the files of move {deed.move} are not here yet"))
+                return True
+        return False
+
+    def apply_entry(self, entry: Entry) -> Outcome:
+        if entry.index <= self.store.covered.index:
+            return None  # replayed: the files hold it
+        try:
+            if entry.kind == EntryKind.PHYSICAL_PLAN:
+                known = self._waiting.plan_of(entry)
+                plan = decode_plan(entry.body) if known is None else cast(Plan, known)
+                try:
+                    self.slots.check(plan)
+                except RequestError:
+                    self.store.pass_over(entry.id)
+                    raise
+                self.store.apply(entry.id, plan)
+            elif entry.kind == EntryKind.MOVE_STEP:
+                self._apply_deed(entry)
+            elif entry.kind == EntryKind.CLOSE_FILE:
+                self.store.close_file(entry.id, decode_close_file(entry.body).storage_group)
+            else:
+                self.store.pass_over(entry.id)
+        except RequestError as outcome:
+            return outcome
+        return None
+
+    def _apply_deed(self, entry: Entry) -> None:
+        self.store.pass_over(entry.id)
+        deed = read_deed(entry.body)
+        if deed.deed is Deed.INSTALL:
+            content = MoveContent.decode(deed.content)
+        before = self.slots.in_slots(deed.slots)
+        changed = self.slots.apply(deed)
+        log.info("move_step", group=self.group, deed=deed.deed.value, move=deed.move, slots=len(changed))
+        if deed.deed is Deed.INSTALL and changed:
+            moved = [each for each in content.storage_groups if slot_of(each.path) in set(changed)]
+            self.store.install_move(entry.id, deed.move, replace(content, storage_groups=tuple(moved)))
+        if deed.deed in DROPPED_AFTER:
+            gone = [path for path in before if slot_of(path) in set(changed)]
+            self.store.release_storage_groups(entry.id, gone)
+        if deed.deed in (Deed.OPEN, Deed.DISCARD):
+            self.store.end_move(entry.id, deed.move)
+
+    def _disk_refusal(self) -> RequestError | None:
+        """Why nothing may be written that makes the disk fuller, if so; deletes go on."""
+        now_ms = self.context.clock.now_ms()
+        if self._free_checked_at_ms is None or now_ms - self._free_checked_at_ms >= DISK_CHECK_MS:
+            self._free_bytes = self.context.disk.free_bytes()
+            self._free_checked_at_ms = now_ms
+        reserve_mb = self.context.settings.disk_reserve_mb
+        if self._free_bytes >= reserve_mb * MIB:
+            return None
+        return DiskNearlyFull(f"{self._free_bytes // MIB} MB are free, disk_reserve_mb is {reserve_mb}: make room")
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    async def catch_up(self, deadline: Deadline, consistency: str | None = None) -> None:
+        """Make a local read as fresh as `consistency` says: `strong` linearizable, `mid` lags a little, `weak` may."""
+        level = consistency or self.context.settings.read_consistency
+        if not self.raft.has_heard_leader:
+            # After a start a node serves nothing of a group before it heard of a leader there (DESIGN 3, "Starts").
+            level = "strong"
+        if level == "weak":
+            return
+        if level == "mid":
+            lag = self.raft.known_commit_index - self.applied.index
+            if lag <= self.context.settings.mid_lag_max_entries:
+                return
+        await self.wait_applied(await self.read_index(deadline), deadline)
+
+    # -- sealing and the length of the log ---------------------------------------------------------------------------
+
+    def after_turn(self, now_ms: int) -> None:
+        if self._job is not None:
+            return
+        settings = self.context.settings
+        log_bytes = self.raft.log.bytes_behind(self.store.covered.index)
+        too_long = self.applied.index - self.store.covered.index >= settings.log_keep_entries
+        if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal():
+            self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
+            self._seal_wanted = False
+        elif self._may_compact:
+            compaction = self.store.begin_compaction()
+            self._may_compact = compaction is not None
+            if compaction is not None:
+                self._begin(compaction)
+
+    def seal_soon(self) -> None:
+        """Seal after this turn, whatever the limits say."""
+        self.context.runtime.call_soon(self._want_seal)
+
+    def _want_seal(self) -> None:
+        self._seal_wanted = True
+
+    def _begin(self, job: Job) -> None:
+        self._job = job
+
+        self.context.submit(lambda: self._run(job, lambda: self._finish(job)))
+
+    def _run(self, job: Job, finish: Callable[[], None]) -> None:
+        """In the background: run a job, and finish it in the runtime's thread. A fault stops the node there."""
+        try:
+            job.run()
+        except Fault as fault:
+            self.context.runtime.call_soon(raiser(fault))
+        except RequestError:
+            self.context.runtime.call_soon(finish)  # which raises it again, where it is dealt with
+        else:
+            self.context.runtime.call_soon(finish)
+
+    def _finish(self, job: Job) -> None:
+        self._job = None
+        self._may_compact = True
+        job.finish()
+        self._shorten_log()
+        self._sender.sealed(self)
+        waiters, self._seal_waiters = self._seal_waiters, []
+        for index, sealed in waiters:
+            if self.store.covered.index >= index:
+                sealed.resolve(None)
+            else:
+                self._seal_waiters.append((index, sealed))
+                self._seal_wanted = True
+
+    def _shorten_log(self) -> None:
+        """Forget what the files cover, but keep a part of it for followers that are a little behind.
+
+        For one that is pulling a snapshot more is kept: without the log behind it, it would need the next snapshot.
+        """
+        settings = self.context.settings
+        covered = self.store.covered.index
+        keep = settings.log_keep_entries // 2
+        upto = min(covered, self.raft.log.last_index - keep)
+        while_bytes = settings.log_keep_mb * MIB // 2
+        pulled = self._sender.oldest_under_way(self.group)
+        if pulled is not None:
+            upto, while_bytes = min(upto, pulled), settings.catch_up_keep_mb * MIB
+        if self.raft.log.bytes_behind(max(upto, self.raft.log.snapshot.index)) > while_bytes:
+            upto = covered
+        upto = max(upto, min(covered, self._last_ended_install()))
+        if upto > self.raft.log.snapshot.index:
+            self.step(Compact(upto))
+
+    def _last_ended_install(self) -> LogIndex:
+        """The last install entry in the log whose move is over.
+
+        Its files may be gone everywhere but in the stores: who has not got it yet needs a snapshot from behind it.
+        """
+        states, last = self.slots.states, 0
+        if self.slots.is_untouched:
+            return last
+        for entry in self.raft.log.entries(self.raft.log.snapshot.index + 1, self.applied.index):
+            if install_in(entry.kind, entry.body):
+                deed = read_deed(entry.body)
+                if all(states.state_of(slot).rank > (deed.move, 1) for slot in deed.slots):
+                    last = entry.index
+        return last
+
+    def _context_bytes(self) -> bytes:
+        membership = self.raft.log.membership_at(self.applied.index)
+        assert membership is not None, "a data group has a membership from its founding on"
+        return self.slots.context(membership)
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def send_snapshot(self, to: Node, at_least: LogIndex) -> None:
+        self._sender.send(self, to, at_least)
+
+    async def receive_snapshot(self, data: bytes) -> None:
+        """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
+        await self._receiver.receive(self, data)
+
+    def offer_files(self, snapshot: StoreSnapshot) -> None:
+        """Let the files of a snapshot be read, as long as somebody does."""
+        self._sender.offer(self, snapshot)
+
+    def offer_paths(self, paths: Sequence[str]) -> None:
+        """Let files be read that nothing but a move keeps."""
+        self._sender.offer_paths(paths)
+
+    def begin_install(self, manifest: Manifest, staged: Mapping[str, str], installed: Pending[None]) -> None:
+        """Put a snapshot into the place of the store's content; `installed` is settled when that is durable.
+
+        Meanwhile nothing is applied: the member is held back, and its peers wait for their answers.
+        """
+        if self.is_closed:
+            installed.fail(UnknownGroup("this node left the group"))
+            return
+        if manifest.covered.index <= self.raft.commit_index:
+            installed.resolve(None)
+            return
+        try:
+            slots_in(manifest.context)
+        except RequestError as refusal:
+            installed.fail(refusal)
+            return
+        if self._job is not None:
+            installed.fail(Busy("the store is being sealed or compacted: send the snapshot again"))
+            return
+        self._job = job = self.store.begin_install(manifest, staged)
+        self.hold_back()
+        self.context.submit(lambda: self._run(job, lambda: self._finish_install(job, manifest, installed)))
+
+    def _finish_install(self, job: Job, manifest: Manifest, installed: Pending[None]) -> None:
+        self._job = None
+        try:
+            job.finish()
+        except RequestError as refusal:
+            self.go_on()
+            installed.fail(refusal)
+            return
+        membership, _ = Membership.decode(manifest.context)
+        self.slots.restore(manifest.context)
+        self._readers.drop_group(self.group)
+        self.snapshot_installed(manifest.covered)
+        held, self._held_back = self._held_back or [], None
+        self.step(SnapshotInstalled(manifest.covered, membership))
+        self.step_all(held, self.context.clock.now_ms())
+        log.info("snapshot_installed", group=self.group, index=manifest.covered.index)
+        self.context.runtime.after_sync(lambda: _resolve(installed))
+
+    async def slots_snapshot(self, slots: Sequence[int], deadline: Deadline) -> dict[int, bytes]:
+        """For each of these slots that the group holds, its series and files, sealed now (`pullSnapshot`)."""
+        await self.sealed_up_to(await self.local_read_index(deadline), deadline)
+        wanted = [path for path in self.store.storage_groups() if slot_of(path) in slots]
+        snapshot = self.store.snapshot(wanted)
+        self._sender.offer(self, snapshot)
+        return {slot: encode_file_snapshot(found) for slot, found in file_snapshots(snapshot, self.context.me)}
+
+    async def offered_store(self, at_least: LogIndex, deadline: Deadline) -> bytes:
+        """A snapshot of everything here, up to `at_least` or further, whose files may be read for a while."""
+        await self.sealed_up_to(at_least, deadline)
+        snapshot = self.store.snapshot()
+        self._sender.offer(self, snapshot)
+        return self._sender.encoded(snapshot)
+
+    async def sealed_up_to(self, index: LogIndex, deadline: Deadline) -> None:
+        """Wait until files hold everything up to `index`; seals for it."""
+        await self.wait_applied(index, deadline)
+        sealed: Pending[None] = Pending()
+
+        def ask() -> None:
+            if self.store.covered.index >= index:
+                sealed.resolve(None)
+            else:
+                self._seal_waiters.append((index, sealed))
+                self._seal_wanted = True
+
+        self.context.runtime.call_soon(ask)
+        await sealed.within(deadline, OutcomeUnknown(f"the files did not reach entry {index} in time"))
+
+
+def raiser(fault: Fault) -> Callable[[], None]:
+    """Work for the runtime's thread that stops the node by a fault of another thread."""
+
+    def act() -> None:
+        raise fault
+
+    return act
+
+
+def _resolve(pending: Pending[None]) -> None:
+    pending.resolve(None)

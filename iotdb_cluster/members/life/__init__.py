@@ -1,0 +1,1 @@
+"""How nodes and groups come, change and go (docs/life-cycle.md, "Node" and "Group")."""

@@ -1,0 +1,1 @@
+"""Slots on their way from one data group to another (docs/life-cycle.md, "Move")."""

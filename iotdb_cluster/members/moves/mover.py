@@ -1,0 +1,240 @@
+"""Brings the files of moved slots to this node, as a member of the groups that they move to (DESIGN 5.4).
+
+Every member of a target copies for itself: the bulk while the source serves, the rest behind the fence, from a member
+of the source that has applied it. Who was late pulls from its own group's leader what an install entry names.
+"""
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from iotdb_cluster.errors import MalformedInput, RequestError
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.convert import node_struct
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.offered_files import OfferedFiles
+from iotdb_cluster.members.meta.state import MetaState
+from iotdb_cluster.members.moves.codec import GroupDeed
+from iotdb_cluster.members.moves.offers import offer_of
+from iotdb_cluster.members.pending import pause
+from iotdb_cluster.members.transport import Port
+from iotdb_cluster.partition.moves import Deed, MoveRecord
+from iotdb_cluster.settings import MIB
+from iotdb_cluster.timeseries.manifest import SealedFile
+from iotdb_cluster.timeseries.move_content import MoveContent
+from iotdb_cluster.types.identity import GroupId, Node, NodeId
+
+log = structlog.get_logger()
+
+PULL_BYTES = 1024 * 1024
+"""Asked for by one `readFile`; small enough that a heartbeat never waits long behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveSettings:
+    """With them, slots move: copied at `mb_per_second` at most, and given up when one stands still for `timeout_s`."""
+
+    mb_per_second: int = 64
+    timeout_s: int = 600
+
+
+class MoverNode(Protocol):
+    """The node, as far as its moves go."""
+
+    offered_files: OfferedFiles
+
+    @property
+    def context(self) -> Context:
+        """Peers, clock and settings."""
+
+    @property
+    def state(self) -> MetaState:
+        """The meta group's state as applied here."""
+
+    @property
+    def is_ending(self) -> bool:
+        """The node stops."""
+
+    def data(self, group: GroupId) -> DataGroupMember | None:
+        """The member of a data group, where this node has one."""
+
+
+@dataclass(slots=True)
+class Copying:
+    """How far a move has come here; `ready` is the content behind the fence, once all of it is durable here."""
+
+    total_bytes: int = 0
+    pulled_bytes: int = 0
+    is_copied: bool = False
+    ready: MoveContent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Who gives the files of a move, and where they lie there, in the order of the content's files."""
+
+    node: Node
+    group: GroupId
+    content: MoveContent
+    paths: tuple[str, ...]
+
+
+class Mover:
+    """`work` is a coroutine that runs beside the node's life; the rest may be asked in any thread."""
+
+    def __init__(self, node: MoverNode, settings: MoveSettings) -> None:
+        self._node = node
+        self._settings = settings
+        self._wanted: dict[int, tuple[GroupId, GroupDeed]] = {}
+        self.copying: dict[int, Copying] = {}
+        """Moves into this node's groups, by number."""
+
+    def is_copied(self, move: int) -> bool:
+        """True once the bulk is here."""
+        return move in self.copying and self.copying[move].is_copied
+
+    def ready(self, move: int) -> MoveContent | None:
+        """What the install of a move brings, once it is durable here."""
+        return self.copying[move].ready if move in self.copying else None
+
+    def want(self, group: GroupId, deed: GroupDeed) -> None:
+        """An install entry waits for its files."""
+        self._wanted[deed.move] = (group, deed)
+
+    async def work(self) -> None:
+        """Copy what is due, one move after the other, until the node ends."""
+        context = self._node.context
+        poll_ms = max(10, context.settings.heartbeat_interval_ms // 2)
+        while not self._node.is_ending:
+            await self._look()
+            await pause(Deadline.after(context.clock, poll_ms))
+
+    async def _look(self) -> None:
+        records = self._node.state.moves.records
+        for number in self.copying.keys() - {record.move.number for record in records if record.decision is None}:
+            del self.copying[number]
+        for group, deed in [self._wanted[number] for number in sorted(self._wanted)]:
+            await self._tried(deed.move, self._fetch(group, deed))
+        for record in records:
+            member = self._node.data(record.move.target)
+            if member is None or member.raft.membership is None or record.decision is not None:
+                continue
+            known = self.copying.setdefault(record.move.number, Copying())
+            states = [member.slots.states.state_of(slot) for slot in record.move.slots]
+            if all(state.move == record.move.number and state.deed is Deed.INSTALL for state in states):
+                continue
+            if not known.is_copied:
+                await self._tried(record.move.number, self._copy(member, record, fenced=False))
+            elif record.copied and known.ready is None:
+                await self._tried(record.move.number, self._copy(member, record, fenced=True))
+
+    async def _tried(self, move: int, copying: Coroutine[Any, None, None]) -> None:
+        try:
+            await copying
+        except RequestError as refusal:
+            log.debug("copy_goes_on_later", move=move, reason=str(refusal))
+
+    async def _copy(self, member: DataGroupMember, record: MoveRecord, *, fenced: bool) -> None:
+        known = self.copying[record.move.number]
+        asked = self._node.state.members_of(NodeId(record.move.source))
+        source = await self._source(record.move.source, asked, record, fenced=fenced)
+        await self._pull(member, record.move.number, source)
+        if fenced:
+            known.ready = source.content
+        known.is_copied = True
+
+    async def _fetch(self, group: GroupId, deed: GroupDeed) -> None:
+        """Bring what an install entry names, from the leader that wants it entered."""
+        member = self._node.data(group)
+        record = self._node.state.moves.record(deed.move)
+        content = MoveContent.decode(deed.content)
+        if member is None or record is None or member.store.staging(deed.move).is_complete(content):
+            self._wanted.pop(deed.move, None)
+            return
+        leader = None if member.leader is None else self._node.state.node(member.leader)
+        if leader is None or leader.identifier == self._node.context.me.identifier:
+            return
+        source = await self._source(group, [leader], record, fenced=False)
+        if source.content.files != content.files:
+            raise MalformedInput(f"the leader of group {group} has other files of move {deed.move}")
+        self.copying.setdefault(deed.move, Copying())
+        await self._pull(member, deed.move, _Source(source.node, group, content, source.paths))
+
+    async def _source(self, group: GroupId, asked: Sequence[Node], record: MoveRecord, *, fenced: bool) -> _Source:
+        """The first member of a group that offers the files."""
+        context = self._node.context
+        refusal: RequestError = RequestError(f"group {group} has no members")
+        for node in asked:
+            try:
+                if node.identifier == context.me.identifier:
+                    here = self._node.data(group)
+                    if here is None:
+                        continue
+                    deadline = Deadline.after(context.clock, context.settings.connection_time_out_ms)
+                    content, paths = await offer_of(here, record, deadline, fenced=fenced)
+                    return _Source(node, group, content, paths)
+                header = self._node.state.node(NodeId(group))
+                if header is None:
+                    continue
+                arguments = (node_struct(header), record.move.number, fenced)
+                timeout_ms = context.settings.connection_time_out_ms
+                answer = await context.transport.call(node, Port.DATA, "pullMove", arguments, timeout_ms)
+                content, paths = MoveContent.decode(answer.content), tuple(answer.paths)
+                if len(paths) != len(content.files):
+                    raise MalformedInput(f"{len(paths)} paths for {len(content.files)} files")
+                return _Source(node, group, content, paths)
+            except RequestError as error:
+                refusal = error
+        raise refusal
+
+    async def _pull(self, member: DataGroupMember, move: int, source: _Source) -> None:
+        staging = member.store.staging(move)
+        if staging.content() != source.content:
+            staging.begin(source.content)
+        missing = set(staging.missing(source.content))
+        known = self.copying[move]
+        known.total_bytes = source.content.size_bytes
+        known.pulled_bytes = sum(file.size for file in source.content.files if file not in missing)
+        for file, path in zip(source.content.files, source.paths, strict=True):
+            if file in missing:
+                await self._pull_file(member, move, (source, file, path))
+        member.store.prepare_move(move, source.content)
+
+    async def _pull_file(self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str]) -> None:
+        source, file, path = what
+        staging = member.store.staging(move)
+        offset = staging.pulled_bytes(file)
+        part = staging.open_part(file)
+        try:
+            while offset < file.size:
+                chunk = await self._chunk(source, path, offset)
+                if not chunk:
+                    break
+                part.write(chunk)
+                offset += len(chunk)
+                self.copying[move].pulled_bytes += len(chunk)
+                await self._slowly(len(chunk))
+        finally:
+            part.close()
+        staging.complete(file)
+
+    async def _chunk(self, source: _Source, path: str, offset: int) -> bytes:
+        context = self._node.context
+        if source.node.identifier == context.me.identifier:
+            return self._node.offered_files.read(path, offset, PULL_BYTES)
+        header = self._node.state.node(NodeId(source.group))
+        assert header is not None, "it was found a moment ago, and stays until its moves are over"
+        arguments = (path, offset, PULL_BYTES, node_struct(header))
+        timeout_ms = context.settings.connection_time_out_ms
+        chunk: bytes = await context.transport.call(source.node, Port.DATA, "readFile", arguments, timeout_ms)
+        return chunk
+
+    async def _slowly(self, count: int) -> None:
+        """Wait as long as so many bytes may take."""
+        context = self._node.context
+        duration_ms = 1_000 * count // (self._settings.mb_per_second * MIB)
+        if duration_ms > 0:
+            await pause(Deadline.after(context.clock, duration_ms))

@@ -1,0 +1,34 @@
+"""What a member gives of a move to those who pull its files (DESIGN 5.4)."""
+
+from iotdb_cluster.errors import Busy
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.partition.moves import Deed, MoveRecord, Role
+from iotdb_cluster.timeseries.move_content import MoveContent
+
+
+async def offer_of(
+    member: DataGroupMember, record: MoveRecord, deadline: Deadline, *, fenced: bool
+) -> tuple[MoveContent, tuple[str, ...]]:
+    """The content of a move, and where each of its files is read by `readFile`.
+
+    A member of the source seals first. With `fenced` it gives only what it holds behind the fence of this very move,
+    as it has applied it: that is the whole truth. A member of the target gives what it has pulled. Raises `Busy`.
+    """
+    number, slots = record.move.number, record.move.slots
+    if record.move.role_of(member.group) is Role.TARGET:
+        staging = member.store.staging(number)
+        found = staging.content()
+        if found is None or not staging.is_complete(found):
+            raise Busy(f"the files of move {number} are not complete here")
+        paths = tuple(staging.path_of(file) for file in found.files)
+        member.offer_paths(paths)
+        return found, paths
+    states = [member.slots.states.state_of(slot) for slot in slots]
+    if fenced and not all(state.move == number and state.deed is Deed.FENCE for state in states):
+        raise Busy(f"the fence of move {number} is not applied here")
+    await member.sealed_up_to(member.applied.index, deadline)
+    offer = member.store.offer_move(member.slots.in_slots(slots))
+    member.offer_files(offer.snapshot)
+    places = {file.folder_path: file.path for file in offer.snapshot.files}
+    return offer.content, tuple(places[file.folder_path] for file in offer.content.files)
