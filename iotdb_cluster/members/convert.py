@@ -24,6 +24,9 @@ from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, Grou
 from iotdb_cluster.wire.append_call import append_arguments
 from iotdb_cluster.wire.entries import decode_chain
 
+TERM_MAX = 2**62
+"""No group comes so far in its life; a greater number would leave no term for the next election."""
+
 _REFUSALS = frozenset(verdict for verdict in Verdict if verdict < 0)
 
 
@@ -109,7 +112,7 @@ def _election_struct(message: VoteRequest, me: Node, head: Any) -> Any:
 def _verdict(number: int, own_term: int) -> tuple[Verdict, int]:
     """An answer as verdict and the answerer's term; where the number does not say it, the term of the question."""
     if number >= 0:
-        return Verdict.STALE_TERM, number
+        return Verdict.STALE_TERM, _term(number)
     if number not in _REFUSALS:
         raise MalformedInput(f"a peer answered {number}, which means nothing")
     return Verdict(number), own_term
@@ -117,7 +120,7 @@ def _verdict(number: int, own_term: int) -> tuple[Verdict, int]:
 
 def _heartbeat_answer(message: Heartbeat, result: Any) -> HeartbeatAnswer:
     if result.term >= 0:
-        return HeartbeatAnswer(Verdict.STALE_TERM, result.term)
+        return HeartbeatAnswer(Verdict.STALE_TERM, _term(result.term))
     if result.term == Verdict.NOT_IN_GROUP:
         return HeartbeatAnswer(Verdict.NOT_IN_GROUP, message.term)
     if result.lastLogIndex is None or result.lastLogTerm is None:
@@ -125,22 +128,27 @@ def _heartbeat_answer(message: Heartbeat, result: Any) -> HeartbeatAnswer:
     return HeartbeatAnswer(Verdict.AGREE, message.term, EntryId(result.lastLogTerm, result.lastLogIndex))
 
 
+def _term(number: int) -> int:
+    """A term that somebody else names; raises `MalformedInput` for one that no group can be in."""
+    if not 0 <= number <= TERM_MAX:
+        raise MalformedInput(f"a term of {number}: 0 to {TERM_MAX} are possible")
+    return number
+
+
 # -- in: call to message, answer to result ---------------------------------------------------------------------------
 
 
 def append_request(term: int, entries: list[bytes]) -> AppendRequest:
     """`appendEntries` or `appendEntry`; raises `MalformedInput` when the entries are no chain, or none."""
-    if term < 0:
-        raise MalformedInput(f"a negative term: {term}")
     prev, chain = decode_chain(entries)
-    return AppendRequest(term, prev, chain)
+    return AppendRequest(_term(term), prev, chain)
 
 
 def heartbeat(request: Any) -> Heartbeat:
     """`sendHeartBeat`."""
-    if request.term < 0 or request.commitLogIndex < 0:
-        raise MalformedInput(f"a heartbeat with term {request.term} and commit index {request.commitLogIndex}")
-    return Heartbeat(request.term, NodeId(request.leader.nodeIdentifier), request.commitLogIndex)
+    if request.commitLogIndex < 0:
+        raise MalformedInput(f"a heartbeat with commit index {request.commitLogIndex}")
+    return Heartbeat(_term(request.term), NodeId(request.leader.nodeIdentifier), request.commitLogIndex)
 
 
 def vote_request(request: Any, *, pre: bool = False, handover: bool = False) -> VoteRequest:
@@ -148,16 +156,20 @@ def vote_request(request: Any, *, pre: bool = False, handover: bool = False) -> 
 
     In a data group `lastLog*` are those of the candidate's meta log and `dataLogLast*` those of the data log.
     """
-    if request.term < 0:
-        raise MalformedInput(f"a negative term: {request.term}")
+    term = _term(request.term)
     candidate = NodeId(request.elector.nodeIdentifier)
     last = EntryId(request.lastLogTerm, request.lastLogIndex)
     if request.header is None:
-        return VoteRequest(request.term, candidate, last, None, pre, handover)
+        return VoteRequest(term, candidate, last, None, pre, handover)
     if request.dataLogLastIndex is None or request.dataLogLastTerm is None:
         raise MalformedInput("a vote request for a data group without dataLogLastIndex and dataLogLastTerm")
     data_last = EntryId(request.dataLogLastTerm, request.dataLogLastIndex)
-    return VoteRequest(request.term, candidate, data_last, last, pre, handover)
+    return VoteRequest(term, candidate, data_last, last, pre, handover)
+
+
+def timeout_now(term: int, leader: Any) -> TimeoutNow:
+    """The extension's `timeoutNow`."""
+    return TimeoutNow(_term(term), NodeId(leader.nodeIdentifier))
 
 
 def number(given: Answer) -> int:

@@ -23,13 +23,15 @@ from iotdb_cluster.members.waiting import (
 from iotdb_cluster.raft import effects as fx
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import Answered, CallFailed, Event, ReadIndex, Received
-from iotdb_cluster.raft.messages import Answer, AppendRequest, Message
+from iotdb_cluster.raft.messages import Answer, AppendAnswer, AppendRequest, Message, Verdict
 from iotdb_cluster.types.entries import Entry, Payload
 from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId, LogIndex, Node, NodeId
 
 log = structlog.get_logger()
 
 FAR_AWAY_MS = 1 << 62
+FROM_A_STRANGER = "a snapshot is installed only from a node of this cluster, which says hello on its connection first"
+
 RETRY_MS = 20
 """First pause before a read asks again who leads; later ones grow."""
 
@@ -228,6 +230,23 @@ class RaftMember(ABC):
         token: Pending[Answer] = Pending()
         self.context.runtime.post(self.group, Received(message, token))
         return await token.within(self._raft_deadline())
+
+    async def receive_from_stranger(self, request: AppendRequest) -> Answer:
+        """Entries from who has not proved to be a node: taken as any; what contradicts a committed entry is refused.
+
+        Of a leader of this group that would mean that a replica is damaged, and stop the node (rule 3.4).
+        """
+        token: Pending[Answer] = Pending()
+        self.context.runtime.call_soon(lambda: self._take_from_stranger(request, token))
+        return await token.within(self._raft_deadline())
+
+    def _take_from_stranger(self, request: AppendRequest, token: Pending[Answer]) -> None:
+        log, committed = self.raft.log, self.raft.commit_index
+        known = [(log.term_at(entry.index), entry.term) for entry in request.entries if entry.index <= committed]
+        if request.term >= self.raft.term and any(here not in (None, theirs) for here, theirs in known):
+            token.resolve(AppendAnswer(Verdict.LOG_MISMATCH, self.raft.term))
+        else:
+            self.step(Received(request, token))
 
     async def propose(
         self, payloads: Sequence[Payload], deadline: Deadline, plans: Sequence[object | None] | None = None

@@ -22,7 +22,7 @@ from iotdb_cluster.members.runtime import unknown_group
 from iotdb_cluster.members.status import status, status_of, status_of_error
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.members.waiting import NotLeader
-from iotdb_cluster.raft.messages import HeartbeatAnswer, TimeoutNow, Verdict
+from iotdb_cluster.raft.messages import HeartbeatAnswer, Verdict
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, GroupId, Node, NodeId
 from iotdb_cluster.wire.plans import target_of
@@ -151,30 +151,35 @@ class RaftService:
         member = self._raft_member(header)
         if member is None or self._node.is_stopping:
             return int(Verdict.NOT_IN_GROUP)
-        return convert.number(await member.receive(TimeoutNow(term, NodeId(leader.nodeIdentifier))))
+        return convert.number(await member.receive(convert.timeout_now(term, leader)))
 
-    async def append_entry(self, request: Any, connection: object) -> int:
+    async def append_entry(self, request: Any, connection: PeerConnection) -> int:
         """One entry."""
-        return await self._append(request.term, [request.entry], request.header)
+        return await self._append(request.term, [request.entry], request.header, connection)
 
-    async def append_entries(self, request: Any, connection: object) -> int:
+    async def append_entries(self, request: Any, connection: PeerConnection) -> int:
         """A chain of entries: all or nothing."""
-        return await self._append(request.term, request.entries, request.header)
+        return await self._append(request.term, request.entries, request.header, connection)
 
-    async def _append(self, term: int, entries: Sequence[bytes], header: Any) -> int:
+    async def _append(self, term: int, entries: Sequence[bytes], header: Any, connection: PeerConnection) -> int:
         message = convert.append_request(term, list(entries))
         member = self._raft_member(header)
         if member is None:
             blind = self._port is Port.META
             return int(Verdict.PARTITION_TABLE_UNAVAILABLE if blind else Verdict.NOT_IN_GROUP)
+        if connection.peer_identity is None:
+            return convert.number(await member.receive_from_stranger(message))
         return convert.number(await member.receive(message))
 
-    async def send_snapshot(self, request: Any, connection: object) -> None:
-        """A snapshot; answered when it is durable here, or was not needed."""
+    async def send_snapshot(self, request: Any, connection: PeerConnection) -> None:
+        """A snapshot; answered when it is durable here, or was not needed. Installed from nodes of this cluster only.
+
+        The call names no sender, and what it brings takes the place of all that the group holds here.
+        """
         member = self._raft_member(request.header)
         if member is None:
             raise unknown_group(convert.group_of(request.header))
-        await member.receive_snapshot(request.snapshotBytes)
+        await member.receive_snapshot(request.snapshotBytes, is_from_node=connection.peer_identity is not None)
 
     # -- plans and reads ---------------------------------------------------------------------------------------------
 

@@ -2,6 +2,11 @@
 
 import pytest
 
+from iotdb_cluster.members.meta.snapshot import MetaImage, encode_image
+from iotdb_cluster.members.meta.state import MetaState
+from iotdb_cluster.timeseries.manifest import Manifest
+from iotdb_cluster.types.identity import EntryId, NodeId
+from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import CreateTimeseriesPlan, DeletePlan, InsertPlan, SetStorageGroupPlan
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
 from iotdb_cluster.types.snapshots import DataSnapshot
@@ -162,6 +167,19 @@ def test_a_snapshot_without_all_that_a_group_knows_is_refused(node, data, sessio
     for snapshot in (far, far + b"manifest", far[:-1]):
         request = CLUSTER.SendSnapshotRequest(snapshotBytes=snapshot, header=head)
         assert "400 EXECUTE_STATEMENT_ERROR" in refused(lambda request=request: data.sendSnapshot(request))
+    assert [(1, 1)] == read(node, f"{sg}.d.s", DataType.INT64)
+
+
+def test_a_snapshot_of_a_stranger_is_not_installed(node, meta, data, session, sg):
+    session.insert(f"{sg}.d", 1, s="1")
+    far = EntryId(10**6, 10**9)
+    membership = Membership(frozenset({NodeId(node.node.identifier)}))
+    manifest = Manifest(covered=far, context=membership.encode()).encode()
+    content = encode_data_snapshot(DataSnapshot((), far.index, far.term, manifest))
+    forged = CLUSTER.SendSnapshotRequest(snapshotBytes=content, header=struct_of(node.header_of(sg)))
+    assert "hello" in refused(lambda: data.sendSnapshot(forged))
+    image = encode_image(MetaImage(far, membership, MetaState(applied=far.index)))
+    assert "hello" in refused(lambda: meta.sendSnapshot(CLUSTER.SendSnapshotRequest(snapshotBytes=image)))
     assert [(1, 1)] == read(node, f"{sg}.d.s", DataType.INT64)
 
 

@@ -23,6 +23,8 @@ from tests.services.rig import (
 
 AGREE, MISMATCH, NO_TABLE, META_STALE, LEADER_ONLINE, NOT_IN_GROUP = -1, -2, -4, -7, -8, -11
 FAR = EntryId(99, 99)
+LAST_NUMBER = 2**63 - 1
+"""As a term: behind it there is none for another election."""
 
 
 def heartbeat(term, leader, header=None, **more):
@@ -117,6 +119,9 @@ def test_a_call_never_makes_a_group(node, data):
         lambda client: client.sendHeartBeat(heartbeat(1, stranger(), commitLogIndex=-1)),
         lambda client: client.startElection(election(-1, stranger(), EntryId(0, 0))),
         lambda client: append(client, -1, empty(1, 1), EntryId(0, 0)),
+        lambda client: client.sendHeartBeat(heartbeat(LAST_NUMBER, stranger())),
+        lambda client: client.startElection(election(LAST_NUMBER, stranger(), EntryId(0, 0))),
+        lambda client: append(client, LAST_NUMBER, empty(1, 1), EntryId(0, 0)),
         lambda client: client.appendEntry(CLUSTER.AppendEntryRequest(term=1, entry=b"")),
         lambda client: client.appendEntry(CLUSTER.AppendEntryRequest(term=1, entry=b"\x0f" + bytes(32))),
         lambda client: client.appendEntry(CLUSTER.AppendEntryRequest(term=1, entry=b"\x04" + bytes(31))),
@@ -126,7 +131,8 @@ def test_a_call_never_makes_a_group(node, data):
         lambda client: client.sendSnapshot(CLUSTER.SendSnapshotRequest(snapshotBytes=b"")),
         lambda client: client.sendSnapshot(CLUSTER.SendSnapshotRequest(snapshotBytes=b"\x7f\xff\xff\xff")),
     ],
-    ids=["heartbeat term", "commit index", "vote term", "append term", "no entry", "unknown type", "cut entry",
+    ids=["heartbeat term", "commit index", "vote term", "append term", "last heartbeat term", "last vote term",
+         "last append term", "no entry", "unknown type", "cut entry",
          "long entry", "no entries", "no chain", "no snapshot", "huge snapshot"],
 )  # fmt: skip
 def test_what_has_no_meaning_is_an_exception_and_changes_nothing(node, meta, call):
@@ -308,6 +314,28 @@ def test_a_real_conflict_truncates_and_nothing_else_does(left):
     other = empty(term + 1, last.index + 2)
     assert AGREE == append(left.client, term + 1, other, entries[0].id, left.head)
     assert other.id == left.last()
+
+
+def test_a_stranger_that_contradicts_what_is_committed_is_refused_and_the_node_goes_on(left):
+    term = left.term + 1
+    last = left.last()
+    entry = empty(term, last.index + 1)
+    assert AGREE == append(left.client, term, entry, last, left.head)
+    left.beat(term, commitLogIndex=entry.index)
+    wait_for(lambda: entry.index == left.node.group(left.header).commit_index, "the entry is committed")
+    assert MISMATCH == append(left.client, term + 1, empty(term + 1, entry.index), last, left.head)
+    assert entry.id == left.last()
+
+
+@pytest.mark.parametrize("body", [b"\x02", b"\x02" + bytes(24)], ids=["cut", "no content"])
+def test_an_install_that_cannot_be_read_is_an_exception_and_the_node_goes_on(survivor, body):
+    node, others = survivor
+    with stock("TSDataService", node.data_address) as client:
+        group = Group(client, node, node.node, others)
+        term, last = group.term + 1, group.last()
+        install = Entry(term, last.index + 1, EntryKind.MOVE_STEP, body)
+        assert "400 EXECUTE_STATEMENT_ERROR" in refused(lambda: append(client, term, install, last, group.head))
+        assert last == group.last()
 
 
 def test_a_chain_that_does_not_fit_changes_nothing(left):

@@ -168,10 +168,15 @@ class DataGroupMember(RaftMember):
                 continue
             if self.raft.log.contains(entry.id):
                 continue
-            deed = read_deed(entry.body)
-            if not self.store.staging(deed.move).is_complete(MoveContent.decode(deed.content)):
+            assert isinstance(event.token, Pending)
+            try:
+                deed = read_deed(entry.body)
+                content = MoveContent.decode(deed.content)
+            except RequestError as refusal:
+                event.token.fail(refusal)  # no leader of this project sends that
+                return True
+            if not self.store.staging(deed.move).is_complete(content):
                 self.install_wanted(deed)
-                assert isinstance(event.token, Pending)
                 event.token.fail(Busy(f"the files of move {deed.move} are not here yet"))
                 return True
         return False
@@ -341,9 +346,9 @@ class DataGroupMember(RaftMember):
     def send_snapshot(self, to: Node, at_least: LogIndex) -> None:
         self._sender.send(self, to, at_least)
 
-    async def receive_snapshot(self, data: bytes) -> None:
+    async def receive_snapshot(self, data: bytes, *, is_from_node: bool) -> None:
         """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
-        await self._receiver.receive(self, data)
+        await self._receiver.receive(self, data, is_from_node=is_from_node)
 
     def offer_files(self, snapshot: StoreSnapshot) -> None:
         """Let the files of a snapshot be read, as long as somebody does."""

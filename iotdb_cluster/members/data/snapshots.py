@@ -17,6 +17,7 @@ from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data.offered_files import Offer, OfferedFiles
 from iotdb_cluster.members.pending import Pending
+from iotdb_cluster.members.raft_member import FROM_A_STRANGER
 from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.raft.core import Raft
@@ -140,13 +141,15 @@ class SnapshotReceiver:
         self._context = context
         self._receiving: set[GroupId] = set()
 
-    async def receive(self, member: Member, data: bytes) -> None:
+    async def receive(self, member: Member, data: bytes, *, is_from_node: bool) -> None:
         """Install a snapshot that reaches further than the local commit index; returns when it is durable."""
         image = decode_data_snapshot(data)
         if image.last_index <= member.raft.commit_index:
             return
         if not image.extension:
             raise MalformedInput("a data snapshot without the manifest of a node of this project can't be installed")
+        if not is_from_node:
+            raise RequestError(FROM_A_STRANGER)
         manifest = decode_snapshot(image.extension)
         if manifest.covered != EntryId(image.last_term, image.last_index):
             raise MalformedInput("a data snapshot whose manifest covers another entry than it says")

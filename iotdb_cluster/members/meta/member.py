@@ -13,7 +13,7 @@ from iotdb_cluster.members.life.removal import judged_removal
 from iotdb_cluster.members.meta.snapshot import MetaImage, decode_image, encode_image
 from iotdb_cluster.members.meta.state import MetaState, nodes_named_by
 from iotdb_cluster.members.pending import Pending
-from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.members.raft_member import FROM_A_STRANGER, RaftMember
 from iotdb_cluster.members.transport import Lane
 from iotdb_cluster.members.waiting import NotLeader, Outcome
 from iotdb_cluster.raft import effects as fx
@@ -172,9 +172,11 @@ class MetaGroupMember(RaftMember):
         lane = (Lane.BULK, self.group)
         self.context.transport.send(to, self.port, lane, lambda: ("sendSnapshot", (request,)), timeout_ms, done)
 
-    async def receive_snapshot(self, data: bytes) -> None:
+    async def receive_snapshot(self, data: bytes, *, is_from_node: bool) -> None:
         """Install a snapshot that reaches further than the local commit index; answered when durable."""
         image = decode_image(data)
+        if not is_from_node and image.last.index > self.raft.commit_index:
+            raise RequestError(FROM_A_STRANGER)
         installed: Pending[None] = Pending()
         self.context.runtime.call_soon(lambda: self._install(image, data, installed))
         deadline = Deadline.after(self.context.clock, self.context.settings.snapshot_timeout_ms)

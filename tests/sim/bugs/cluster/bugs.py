@@ -210,7 +210,7 @@ def log_forgets_what_no_file_holds(original: Any) -> Any:
 def snapshot_is_answered_before_it_is_installed(original: Any) -> Any:
     """The leader goes on behind a snapshot that the follower does not have."""
 
-    async def receive(self: SnapshotReceiver, member: Any, data: bytes) -> None:
+    async def receive(self: SnapshotReceiver, member: Any, data: bytes, *, is_from_node: bool) -> None:
         return None
 
     return receive
