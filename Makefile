@@ -66,7 +66,7 @@ sim-long: $(VENV)/.has-test
 	$(BIN)/python -m tests.sim --bugs
 
 test-process: $(VENV)/.has-test
-	$(PYTEST) -m "process and not long" tests/process
+	$(PYTEST) -m "process and not long" tests/process tests/interop
 
 fuzz: $(VENV)/.has-test
 	$(PYTEST) -m long tests/wire tests/server tests/process tests/sim

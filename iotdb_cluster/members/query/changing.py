@@ -78,6 +78,10 @@ class Changing:
             case sql.Labelling() | sql.SetWatermark():
                 # Accepted without an effect that could be seen, as in the original.
                 return
+            case sql.LoadConfiguration():
+                raise Unsupported("LOAD CONFIGURATION is not supported: settings are read when a node starts")
+            case sql.FileCommand():
+                raise Unsupported("LOAD, REMOVE and MOVE are not supported: files come in by `iotdb-cluster import`")
             case _ if isinstance(statement, Account):
                 await Accounting(self._node).carry_out(statement, self._deadline)
             case _:
