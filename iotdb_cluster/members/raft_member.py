@@ -257,6 +257,11 @@ class RaftMember(ABC):
         """
         proposal = Proposal(tuple(payloads), tuple(plans) if plans is not None else (None,) * len(payloads))
         self.context.runtime.propose(self.group, proposal)
+        return await self.outcomes_of(proposal, deadline)
+
+    @staticmethod
+    async def outcomes_of(proposal: Proposal, deadline: Deadline) -> list[Outcome]:
+        """Wait for what becomes of a proposal."""
         return await proposal.pending.within(deadline, OutcomeUnknown("not applied in time; it may still take effect"))
 
     async def read_index(self, deadline: Deadline) -> LogIndex:

@@ -88,7 +88,12 @@ class Router:
             group = self._route(path)
             if group is None:
                 group = await self.group_of_path(path, deadline, made_for=plan)
-            await self._one(group, plan, deadline)
+            try:
+                await self._one(group, plan, deadline)
+            except StorageGroupUnknown:
+                # It was deleted, and this node had not heard of that.
+                await self._level_with_meta_group(deadline)
+                await self._one(await self.group_of_path(path, deadline, made_for=plan), plan, deadline)
             return
         if kind in (PlanKind.SET_STORAGE_GROUP, PlanKind.SET_TTL):
             await self._one(META_GROUP, plan, deadline)
@@ -370,6 +375,7 @@ def outcome_of(status: Any) -> Outcome:
 _KINDS: dict[int, type[RequestError]] = {
     StatusCode.PATH_NOT_EXIST_ERROR: PathNotFound,
     StatusCode.METADATA_ERROR: MetadataRefused,
+    StatusCode.STORAGE_GROUP_ERROR: StorageGroupUnknown,
     StatusCode.TIME_OUT: OutcomeUnknown,
     StatusCode.NO_LEADER: SlotMoving,
 }

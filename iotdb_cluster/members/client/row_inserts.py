@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from iotdb_cluster.errors import MalformedInput, RequestError, SlotMoving
+from iotdb_cluster.errors import MalformedInput, RequestError, SlotMoving, StorageGroupUnknown
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import Outcome
@@ -44,13 +44,13 @@ async def insert_rows(router: Router, rows: Sequence[InsertPlan | RequestError],
             done = [failure] * len(batch)
         for (position, plan), outcome in zip(batch, done, strict=True):
             outcomes[position] = outcome
-            if isinstance(outcome, SlotMoving):
+            if isinstance(outcome, SlotMoving | StorageGroupUnknown):
                 outcomes[position] = await _by_itself(router, plan, deadline)
     return outcomes
 
 
 async def _by_itself(router: Router, plan: bytes, deadline: Deadline) -> Outcome:
-    """The outcome of a row that met a moving slot and had no effect: it follows the slot."""
+    """The outcome of a row that had no effect, since its slot moved or its storage group was deleted: it follows."""
     try:
         kind, device = target_of(plan)
         await router.execute(kind, device, plan, deadline)

@@ -1,6 +1,6 @@
 """A member of a data group: its log applied to a store of time series."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -10,6 +10,7 @@ from iotdb_cluster.errors import (
     Busy,
     DiskNearlyFull,
     Fault,
+    NoLeader,
     OutcomeUnknown,
     PathNotFound,
     RequestError,
@@ -20,14 +21,14 @@ from iotdb_cluster.errors import (
 )
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.data.planning import CLOSE_FILE, Planner
+from iotdb_cluster.members.data.planning import CLOSE_FILE, Planner, Prepared
 from iotdb_cluster.members.data.readers import Readers
 from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
 from iotdb_cluster.members.moves.codec import GroupDeed, install_in, read_deed
 from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
-from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.members.waiting import NotLeader, Outcome, Proposal
 from iotdb_cluster.partition.moves import DROPPED_AFTER, Deed
 from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.raft.core import Raft
@@ -39,7 +40,7 @@ from iotdb_cluster.timeseries.move_content import MoveContent
 from iotdb_cluster.timeseries.snapshots import StoreSnapshot
 from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.entries import Entry, EntryKind
-from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId, Slot
+from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId, Slot, Term
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import Plan
 from iotdb_cluster.wire.entries import decode_close_file
@@ -126,13 +127,43 @@ class DataGroupMember(RaftMember):
         if any(isinstance(position, _MAYBE_BEHIND) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
-            await self._meta_catch_up(deadline)
+            await self._level_with_meta_group(deadline)
             await self.wait_applied(await self.local_read_index(deadline), deadline)
             prepared = self._planner.prepare(plans, self._disk_refusal())
         if not prepared.payloads:
             return [position for position in prepared.own if not isinstance(position, int)]
-        outcomes = await self.propose(prepared.payloads, deadline, prepared.plans)
+        outcomes = await self._proposed(prepared, deadline)
         return [outcomes[position] if isinstance(position, int) else position for position in prepared.own]
+
+    async def _proposed(self, prepared: Prepared, deadline: Deadline) -> list[Outcome]:
+        """The outcomes of payloads; storage groups are made and deleted here as the meta group has it, in its order.
+
+        Whoever deletes one lets the meta group forget it first. That is applied here before the entry that deletes is
+        proposed, and an entry that makes one is proposed only while it is not: so none comes behind the other's back. A
+        leader of an earlier term can't append any more, one of a later term asks the meta group anew.
+        """
+        term = self.raft.term
+        if prepared.opened or prepared.drops:
+            await self._level_with_meta_group(deadline)
+        if not prepared.opened:
+            return await self.propose(prepared.payloads, deadline, prepared.plans)
+        proposal = Proposal(tuple(prepared.payloads), tuple(prepared.plans))
+        self.context.runtime.call_soon(lambda: self._propose_opening(prepared.opened, term, proposal))
+        return await self.outcomes_of(proposal, deadline)
+
+    def _propose_opening(self, opened: Iterable[str], term: Term, proposal: Proposal) -> None:
+        gone = sorted(path for path in opened if self._storage_group_of(path) != path)
+        if gone or not self.raft.is_leader or self.raft.term != term:
+            why = f"{gone[0]} is no storage group any more" if gone else "this member does not lead the group any more"
+            proposal.pending.fail(NotLeader(f"{why}; nothing was entered", self.raft.leader))
+        else:
+            self.context.runtime.propose(self.group, proposal)
+
+    async def _level_with_meta_group(self, deadline: Deadline) -> None:
+        try:
+            await self._meta_catch_up(deadline)
+        except OutcomeUnknown as late:
+            raise NoLeader(f"what the meta group has agreed on was not known here in time: {late.message}") from late
 
     def _served(self, plans: Sequence[bytes]) -> frozenset[int]:
         """Positions of the plans that need not wait for a move: whoever meets a fence is told without an entry.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from iotdb_cluster.errors import (
-    MetadataRefused,
     PathNotFound,
     RequestError,
     StorageGroupUnknown,
@@ -99,6 +98,8 @@ class Prepared:
     own: list[int | RequestError] = field(default_factory=list)
     created: dict[str, DataType] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
+    drops: bool = False
+    """A storage group is deleted."""
 
     def add(self, plan: Plan, data: bytes | None = None) -> int:
         """One more payload; its position."""
@@ -164,8 +165,8 @@ class Planner:
                 if not self.matches(plan.path):
                     raise PathNotFound(f"{plan.path} matches no series here")
             case DeleteStorageGroupPlan():
-                if not self.holds_storage_group(plan.path):
-                    raise MetadataRefused(f"{plan.path} is not a storage group of this data group")
+                # Judged where it is applied: the entry that makes the group here may be on its way already.
+                prepared.drops = True
             case ExpirePlan():
                 if not self.holds_storage_group(plan.path):
                     raise StorageGroupUnknown(f"{plan.path} is no storage group of this data group")
