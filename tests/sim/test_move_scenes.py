@@ -74,6 +74,16 @@ def test_a_node_that_joins_gets_its_share_with_what_is_in_it() -> None:
     scene.check_everything()
 
 
+def test_a_group_of_a_single_member_ends_with_its_header() -> None:
+    # Its leader has nobody to hand over to: the replica stayed behind for ever.
+    scene = MovingScene(2, replica_num=1).boot()
+    scene.write_everywhere()
+    leaving = scene.nodes[1]
+    scene.growing.remove(leaving, leaving.node.me)
+    scene.balanced()
+    scene.check_everything()
+
+
 @pytest.mark.long
 def test_a_founder_that_owns_slots_is_drained_and_removed() -> None:
     scene = MovingScene(4).boot()

@@ -135,7 +135,9 @@ class Replicas:
         record = roster.group(NodeId(member.group))
         if record is not None and belongs(roster, record, self._node.context.me.identifier):
             return True
-        if member.is_busy or member.raft.is_leader or not may_drop(roster, NodeId(member.group), member.raft):
+        # A group that has ended needs no leader; one of a single member has nobody who could take over.
+        is_needed = member.raft.is_leader and record is not None
+        if member.is_busy or is_needed or not may_drop(roster, NodeId(member.group), member.raft):
             return False
         self._drop(member)
         return True

@@ -4,16 +4,21 @@ from collections import Counter
 from collections.abc import Callable
 
 from iotdb_cluster.members.meta.member import MetaGroupMember
+from iotdb_cluster.partition.moves import MoveBook
 from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import LogIndex
 
 
 class MetaWatch:
-    """Invariants 18 to 20, judged whenever a node has applied something. `fault` is told of each violation."""
+    """Invariants 18 to 20, judged whenever a node has applied something.
 
-    def __init__(self, fault: Callable[[str], None]) -> None:
+    `fault` is told of each violation, `heard` of the moves that the node knows now.
+    """
+
+    def __init__(self, fault: Callable[[str], None], heard: Callable[[MoveBook], None]) -> None:
         self._fault = fault
+        self._heard = heard
         self._states: dict[LogIndex, bytes] = {}
         self._tables: dict[LogIndex, PartitionTable] = {}
 
@@ -30,6 +35,7 @@ class MetaWatch:
     def look_at(self, member: MetaGroupMember) -> None:
         """Compare with whoever stood at the same entry before."""
         state, index, who = member.state, member.applied.index, member.raft.me
+        self._heard(state.moves)
         snapshot = state.to_snapshot()
         if self._states.setdefault(index, snapshot) != snapshot:
             self._fault(f"19: {who} holds another meta state behind entry {index} than those before it")

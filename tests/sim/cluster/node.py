@@ -216,9 +216,9 @@ class SimNode:
         return self.process is not None
 
     @property
-    def tasks(self) -> int:
+    def tasks(self) -> frozenset[Task]:
         """Coroutines under way: calls that are being served, and what the node does of its own."""
-        return len(self._tasks)
+        return frozenset(self._tasks)
 
     @property
     def node(self) -> ClusterNode:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
@@ -22,6 +23,7 @@ from iotdb_cluster.types.entries import Entry
 from iotdb_cluster.types.identity import BEFORE_FIRST, META_GROUP, EntryId, GroupId, HardState, LogIndex, NodeId
 from iotdb_cluster.types.membership import Membership
 from tests.sim.cluster.meta_watch import MetaWatch
+from tests.sim.cluster.move_watch import MoveWatch
 from tests.sim.group.disk import SimulatedDisk
 from tests.sim.invariants.ledger import Ledger
 from tests.sim.invariants.registry import AFTER_STEP, BEFORE_SPEECH
@@ -78,7 +80,8 @@ class Watch:
         self._fault = fault
         self._tell = tell
         self.groups: dict[GroupId, GroupWatch] = {}
-        self._meta = MetaWatch(fault)
+        self.moves = MoveWatch(fault)
+        self._meta = MetaWatch(fault, self.moves.heard)
         self._applied: dict[tuple[NodeId, int, GroupId], LogIndex] = {}
 
     @property
@@ -117,6 +120,8 @@ class Watch:
         vars(member)["_send"] = watched_send
         if isinstance(member, MetaGroupMember):
             self._meta.attach(member)
+        elif isinstance(member, DataGroupMember):
+            self.moves.attach(member)
 
     def look_at(self, member: RaftMember, incarnation: int) -> None:
         """A member before its next step, when everything of the last one is carried out (invariants 8 and 12)."""
