@@ -82,10 +82,12 @@ struct FindSeriesRequest {
   2: required list<string> patterns
   3: required string consistency  // strong, mid or weak
   4: required i64 deadline_ms  // the time that is left
+  5: optional list<i32> slots  // every slot that the group is asked for
 }
 
 struct FindSeriesAnswer {
   1: required list<binary> schemas  // for each pattern as in `schemaBytes`, in the order of creation
+  2: optional bool is_moving  // one of the slots is not read here; the schemas count for nothing
 }
 
 // Functions over the points of one series that fulfil a filter.

@@ -16,6 +16,7 @@ from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.data.planning import check_target
+from iotdb_cluster.members.data.slot_reads import series_of_group
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.runtime import unknown_group
@@ -236,8 +237,8 @@ class RaftService:
             return await self._elsewhere(request.header, "pullTimeSeriesSchema", (request,), connection)
         if not isinstance(member, DataGroupMember):
             raise UnknownGroup("the meta group has no series: ask on the data port, with a header")
-        await member.catch_up(self._write_deadline())
-        return structs.PullSchemaResp(schemaBytes=encode_schemas(member.store.series(request.prefixPath)))
+        found = await series_of_group(self._node, member, request.prefixPath, self._write_deadline())
+        return structs.PullSchemaResp(schemaBytes=encode_schemas(found))
 
     async def read_file(self, path: str, offset: int, length: int, header: Any, connection: object) -> bytes:
         """Part of a file that a snapshot offered."""

@@ -96,10 +96,12 @@ class ExtentRequest:
 
 class FindSeriesAnswer:
     schemas: list[bytes]
+    is_moving: bool | None
     def __init__(
         self,
         *,
         schemas: list[bytes],
+        is_moving: bool | None = ...,
     ) -> None: ...
 
 class FindSeriesRequest:
@@ -107,6 +109,7 @@ class FindSeriesRequest:
     patterns: list[str]
     consistency: str
     deadline_ms: int
+    slots: list[int] | None
     def __init__(
         self,
         *,
@@ -114,6 +117,7 @@ class FindSeriesRequest:
         patterns: list[str],
         consistency: str,
         deadline_ms: int,
+        slots: list[int] | None = ...,
     ) -> None: ...
 
 class GatherAnswer:

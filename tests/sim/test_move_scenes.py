@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from iotdb_cluster.errors import RequestError, SlotMoving
+from iotdb_cluster.members.data.slot_reads import check_held
 from iotdb_cluster.members.moves.mover import MoveSettings
+from iotdb_cluster.members.query.finding import Finder
+from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import GroupId, Node
@@ -60,6 +64,55 @@ class MovingScene(Scene):
         table = self.table
         assert table is not None
         return GroupId(table.header_of(slot_of(storage_group)))
+
+    def found(self, node: SimNode) -> list[str] | None:
+        """The series that a statement over all of them finds at a node; None when it is refused."""
+        context = node.node.context
+        running = Running(1, context.clock, context.settings, "strong")
+
+        async def find() -> list[str] | None:
+            try:
+                catalog = await Finder(node.node, running).find(["root"])
+            except RequestError:
+                return None  # a node that just left a group says so
+            return sorted(series.path for series in catalog["root"])
+
+        over: list[list[str] | None] = []
+        node.run(find(), lambda answer, _: over.append(answer))
+        self.run_until(lambda: None if over else "a statement hangs", MINUTE_MS, "a statement")
+        return over[0]
+
+
+def test_a_statement_over_all_series_misses_none_and_names_none_twice_while_slots_move() -> None:
+    scene = MovingScene().boot()
+    scene.write_everywhere()
+    written = scene.found(scene.nodes[0])
+    assert written is not None
+    assert len(scene.space.storage_groups) == len({path.rsplit(".", 2)[0] for path in written})
+    newcomer = scene.add()
+    answered = refused = 0
+    while scene._objection() is not None or answered < 20:
+        for node in (scene.nodes[0], scene.nodes[2]):
+            found = scene.found(node)
+            answered += found is not None
+            refused += found is None
+            assert found in (None, written), node.host
+        assert answered < 6_000
+    assert refused < answered // 2
+    assert written == scene.found(newcomer)
+
+
+def test_what_was_released_is_refused_and_never_found_empty() -> None:
+    scene = MovingScene().boot()
+    scene.write_everywhere()
+    before = {path: scene.owner(path) for path in scene.space.storage_groups}
+    scene.add()
+    scene.balanced()
+    moved = next(path for path in before if scene.owner(path) != before[path])
+    (old, new) = (scene.member(scene.leader(group), group) for group in (before[moved], scene.owner(moved)))
+    check_held(new, [slot_of(moved)])
+    with pytest.raises(SlotMoving):
+        check_held(old, [slot_of(moved)])
 
 
 def test_a_node_that_joins_gets_its_share_with_what_is_in_it() -> None:

@@ -1,8 +1,9 @@
 """Whether a series may be read from a data group here: of the group, of the type that is asked for, not moved away."""
 
-from iotdb_cluster.errors import RequestError, SlotMoving, UnknownGroup
+from iotdb_cluster.errors import RequestError, UnknownGroup
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.slot_reads import check_held, check_readable
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types.identity import GroupId
@@ -21,6 +22,7 @@ class HeldSeries:
         schema = member.store.find(path)
         if schema is None:
             await self._check_group(path, member.group, deadline)
+            self.check_still(member, path)
         self.check_type(schema, data_type)
 
     @staticmethod
@@ -32,25 +34,17 @@ class HeldSeries:
     def check_still(self, member: DataGroupMember, path: str) -> None:
         """Raise `SlotMoving` behind a look at a slot that may have been released since: nothing found means nothing."""
         storage_group = self._node.state.storage_group_of(path)
-        if storage_group is None or member.slots.is_untouched:
-            return
-        if not member.slots.states.state_of(slot_of(storage_group)).is_held:
-            raise SlotMoving(f"the slot of {path} is not held by the data group of header {member.group} any more")
+        if storage_group is not None:
+            check_held(member, (slot_of(storage_group),))
 
     async def _check_slot(self, member: DataGroupMember, path: str, deadline: Deadline) -> None:
         """Raise `SlotMoving` for a slot that is not read here (DESIGN 5.6); a fenced one is, while its move goes on."""
         storage_group = self._node.state.storage_group_of(path)
         if storage_group is None:
             return
-        state = member.slots.states.state_of(slot_of(storage_group))
-        if state.is_serving or state.deed is None:
-            return
-        meta = self._node.meta
-        if state.is_fenced and meta is not None:
-            await meta.catch_up(deadline)
-            if meta.state.moves.is_readable_behind_fence(state.move):
-                return
-        raise SlotMoving(f"the slot of {path} is not read in the data group of header {member.group}")
+        slot = slot_of(storage_group)
+        if member.slots.states.state_of(slot).deed is not None:
+            await check_readable(self._node, member, (slot,), deadline)
 
     async def _check_group(self, path: str, group: GroupId, deadline: Deadline) -> None:
         """A series that another group holds is an error here, never an empty answer (DESIGN 5.6)."""

@@ -9,6 +9,7 @@ from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data.held_series import HeldSeries
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.data.readers import OpenReader
+from iotdb_cluster.members.data.slot_reads import series_of_group
 from iotdb_cluster.members.moves.offers import offer_of
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.serving import QueryServing
@@ -81,8 +82,7 @@ class DataService(RaftService):
         if member is None:
             found: Sequence[str] = await self._elsewhere(header, "getAllPaths", (header, path), connection)
             return found
-        await member.catch_up(self._read_deadline())
-        return [schema.path for schema in member.store.series(path)]
+        return [schema.path for schema in await series_of_group(self._node, member, path, self._read_deadline())]
 
     async def pull_snapshot(self, request: Any, connection: PeerConnection) -> Any:
         """Files and series of the required slots, as the group's leader holds them."""

@@ -1,17 +1,22 @@
 """Which series match the patterns of a statement, over all data groups."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from iotdb_cluster.errors import PathIllegal, RequestError, StatusCode
+from iotdb_cluster.errors import PathIllegal, RequestError, SlotMoving, StatusCode
 from iotdb_cluster.members import structs
+from iotdb_cluster.members.clock import Deadline
+from iotdb_cluster.members.data.slot_reads import check_held, check_readable, only_owned, owner_of, storage_groups_met
 from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.node_view import NodeView
+from iotdb_cluster.members.pending import growing_ms, pause
 from iotdb_cluster.members.query.asking import Elsewhere, is_unknown_call
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.query.together import together
+from iotdb_cluster.members.router import RETRY_MS
+from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.query.binding import Catalog, KnownSeries
-from iotdb_cluster.types.identity import GroupId
-from iotdb_cluster.types.paths import Pattern, nodes_of, split_series
+from iotdb_cluster.types.identity import GroupId, Slot
+from iotdb_cluster.types.paths import Pattern, split_series
 from iotdb_cluster.types.schema import TimeseriesSchema
 from iotdb_cluster.wire.schemas import decode_schemas
 
@@ -33,14 +38,36 @@ class Finder:
         Members elsewhere that know the mirrored calls only name them by path. Raises 401 for what is no pattern.
         """
         parsed = {pattern: _parsed(pattern) for pattern in dict.fromkeys(patterns)}
+        rounds = 0
+        while True:
+            try:
+                return await self._found(parsed)
+            except SlotMoving as moving:
+                await self._pause(moving, rounds)
+            rounds += 1
+
+    async def _pause(self, moving: SlotMoving, rounds: int) -> None:
+        """Before everything is asked again with a newer table; raises `moving` when the time is over."""
+        self._running.check()
+        if self._running.left_ms <= RETRY_MS:
+            raise moving
+        context = self._node.context
+        pause_ms = growing_ms(rounds, RETRY_MS, context.settings.election_timeout_min_ms // 6)
+        await pause(Deadline.after(context.clock, min(pause_ms, self._running.left_ms)))
+        self._level.clear()
+        self._meta_is_level = False
+        await self._catch_up((), with_meta=True)
+
+    async def _found(self, parsed: Mapping[str, Pattern]) -> Catalog:
         state = self._node.router.ready_state()
         by_group = self._groups(state, parsed.values())
         if any(_needs_meta(state, pattern) for pattern in parsed.values()):
             await self._catch_up(by_group, with_meta=True)
             # Storage groups that were made just now, in groups that were not asked to catch up yet.
-            by_group = self._groups(self._node.router.ready_state(), parsed.values())
+            state = self._node.router.ready_state()
+            by_group = self._groups(state, parsed.values())
         await self._catch_up(by_group, with_meta=False)
-        found = await self._ask(by_group)
+        found = await self._ask(state, by_group)
         missed = [pattern for path, pattern in parsed.items() if not found.get(path)]
         if missed and self._running.is_strong and not self._meta_is_level:
             # A storage group may have been made, or made anew elsewhere, since this node heard of the meta log.
@@ -48,7 +75,7 @@ class Finder:
             state = self._node.router.ready_state()
             again = self._groups(state, missed)
             await self._catch_up(again, with_meta=False)
-            found |= await self._ask(again)
+            found |= await self._ask(state, again)
         return {path: self._ordered(found.get(path, {})) for path in parsed}
 
     async def level(self, groups: Iterable[GroupId]) -> None:
@@ -66,7 +93,7 @@ class Finder:
         """The groups that can hold a match, and for which patterns."""
         found: dict[GroupId, list[str]] = {}
         for pattern in patterns:
-            groups = {self._node.router.group_of_storage_group(path) for path in _storage_groups(state, pattern)}
+            groups = {owner_of(state, path) for path in storage_groups_met(state, pattern)}
             for group in sorted(groups):
                 found.setdefault(group, []).append(pattern.path)
         return found
@@ -87,7 +114,8 @@ class Finder:
 
     # -- asking them -------------------------------------------------------------------------------------------------
 
-    async def _ask(self, by_group: dict[GroupId, list[str]]) -> Found:
+    async def _ask(self, state: MetaState, by_group: dict[GroupId, list[str]]) -> Found:
+        """What the groups have, each for the slots that the table of `state` gives to it."""
         found: Found = {pattern: {} for patterns in by_group.values() for pattern in patterns}
         elsewhere = {}
         for group, patterns in by_group.items():
@@ -95,22 +123,34 @@ class Finder:
             if member is None:
                 elsewhere[group] = patterns
                 continue
+            slots = _slots(state, group, patterns)
+            running = self._running
+            await check_readable(self._node, member, slots, running.deadline, is_strong=running.is_strong)
             for pattern in patterns:
-                here = member.store.series(pattern, in_creation_order=True)
+                here = only_owned(state, group, member.store.series(pattern, in_creation_order=True))
                 found[pattern][group] = [KnownSeries(schema, group) for schema in here]
-        answers = await together([self._ask_elsewhere(group, patterns) for group, patterns in elsewhere.items()])
+            check_held(member, slots)
+        asked = [(group, patterns, _slots(state, group, patterns)) for group, patterns in elsewhere.items()]
+        answers = await together([self._ask_elsewhere(*each) for each in asked])
         for group, answer in zip(elsewhere, answers, strict=True):
             for pattern, schemas in answer.items():
-                found[pattern][group] = [KnownSeries(schema, group) for schema in schemas]
+                there = only_owned(state, group, schemas)
+                found[pattern][group] = [KnownSeries(schema, group) for schema in there]
         return {
             pattern: {group: series for group, series in groups.items() if series} for pattern, groups in found.items()
         }
 
-    async def _ask_elsewhere(self, group: GroupId, patterns: Sequence[str]) -> dict[str, Sequence[TimeseriesSchema]]:
+    async def _ask_elsewhere(
+        self, group: GroupId, patterns: Sequence[str], slots: Sequence[Slot]
+    ) -> dict[str, Sequence[TimeseriesSchema]]:
         there = Elsewhere(self._node, group)
         running = self._running
         request = structs.FindSeriesRequest(
-            header=there.header, patterns=patterns, consistency=running.consistency, deadline_ms=running.left_ms
+            header=there.header,
+            patterns=patterns,
+            consistency=running.consistency,
+            deadline_ms=running.left_ms,
+            slots=slots,
         )
         try:
             answer = await there.ask("findSeries", (request,), running)
@@ -118,6 +158,8 @@ class Finder:
             if not is_unknown_call(error):
                 raise
         else:
+            if answer.is_moving:
+                raise SlotMoving(f"the data group of header {group} is not read for all of its slots now")
             return dict(zip(patterns, map(decode_schemas, answer.schemas), strict=True))
         found: dict[str, Sequence[TimeseriesSchema]] = {}
         for pattern in patterns:
@@ -144,12 +186,10 @@ def _parsed(pattern: str) -> Pattern:
         raise RequestError(refusal.message, code=StatusCode.SQL_PARSE_ERROR) from refusal
 
 
-def _storage_groups(state: MetaState, pattern: Pattern) -> Sequence[str]:
-    """The storage groups that can hold a match."""
-    if not pattern.has_wildcard:
-        owner = state.storage_group_of(pattern.path)
-        return state.storage_groups_below(pattern.path) if owner is None else (owner,)
-    return [path for path in state.storage_groups if pattern.may_match_below(nodes_of(path))]
+def _slots(state: MetaState, group: GroupId, patterns: Iterable[str]) -> list[Slot]:
+    """The slots of a group that can hold a match, sorted."""
+    met = {path for pattern in patterns for path in storage_groups_met(state, Pattern.parse(pattern))}
+    return sorted({slot_of(path) for path in met if owner_of(state, path) == group})
 
 
 def _needs_meta(state: MetaState, pattern: Pattern) -> bool:

@@ -26,9 +26,8 @@ class PointProbe:
     async def last(self, series: KnownSeries, first: int, last: int) -> Point | None:
         """The last point between two times, both included."""
         self._running.check()
-        member = self._node.data(series.group)
-        if member is not None:
-            return member.store.last_point(series.path, series.data_type, first, last)
+        if self._sources.is_here(series):
+            return self._sources.last_point(series, first, last)
         span = FIRST_SPAN_MS
         while last >= first:
             begin = max(first, last - span)

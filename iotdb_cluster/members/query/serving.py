@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from iotdb_cluster.errors import MalformedInput, RequestError, ValueRefused
+from iotdb_cluster.errors import MalformedInput, RequestError, SlotMoving, ValueRefused
 from iotdb_cluster.members import convert, structs
 from iotdb_cluster.members.clock import Clock, Deadline
 from iotdb_cluster.members.data.held_series import HeldSeries
 from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.slot_reads import check_held, check_readable
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.gathered import MAX_CELLS, encode_gathered
 from iotdb_cluster.members.query.running import QueryTooLarge, QueryTooLong
@@ -28,6 +29,7 @@ from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.timeseries.values import TIME, array_of
 from iotdb_cluster.types import paths
 from iotdb_cluster.types.filters import Filter
+from iotdb_cluster.types.identity import Slot
 from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.filters import decode_filter
 from iotdb_cluster.wire.schemas import encode_schemas
@@ -48,8 +50,13 @@ class QueryServing:
         """The series that patterns match, in the order of creation."""
         for pattern in request.patterns:
             paths.check_pattern(pattern)
-        member = await self._level(request, self._deadline(request))
-        found = [member.store.series(pattern, in_creation_order=True) for pattern in request.patterns]
+        slots = request.slots or ()
+        try:
+            member = await self._level(request, self._deadline(request), slots)
+            found = [member.store.series(pattern, in_creation_order=True) for pattern in request.patterns]
+            check_held(member, slots)
+        except SlotMoving:
+            return structs.FindSeriesAnswer(schemas=[], is_moving=True)
         return structs.FindSeriesAnswer(schemas=[encode_schemas(schemas) for schemas in found])
 
     async def gather(self, request: Any, connection: object) -> Any:
@@ -94,8 +101,11 @@ class QueryServing:
         settings, clock = self._node.context.settings, self._node.context.clock
         return Deadline.after(clock, min(max(0, request.deadline_ms), settings.query_timeout_ms))
 
-    async def _level(self, request: Any, deadline: Deadline) -> DataGroupMember:
-        """The member that a request is for, as fresh as it wants; raises `UnknownGroup`."""
+    async def _level(self, request: Any, deadline: Deadline, slots: Sequence[Slot] = ()) -> DataGroupMember:
+        """The member that a request is for, as fresh as it wants.
+
+        Raises `UnknownGroup`, and `SlotMoving` when it is not read for one of the slots.
+        """
         try:
             consistency = ConsistencyLevel(request.consistency)
         except ValueError:
@@ -105,6 +115,8 @@ class QueryServing:
         if member is None:
             raise unknown_group(group)
         await member.catch_up(deadline, consistency.value)
+        is_strong = consistency is ConsistencyLevel.STRONG
+        await check_readable(self._node, member, slots, deadline, is_strong=is_strong)
         return member
 
 

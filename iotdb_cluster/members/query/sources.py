@@ -4,14 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from iotdb_cluster.errors import MalformedInput, NoLeader, RequestError
+from iotdb_cluster.errors import MalformedInput, NoLeader, RequestError, SlotMoving
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.convert import node_struct
+from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.slot_reads import check_held
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.asking import Elsewhere
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.runtime import unknown_group
 from iotdb_cluster.members.transport import Lane, Port
+from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.query.align import RowSource
 from iotdb_cluster.query.binding import KnownSeries
 from iotdb_cluster.query.rows import Rows, empty_rows
@@ -172,6 +175,11 @@ class Sources:
         if member is None:
             raise unknown_group(series.group)
         reader = member.store.open_series(series.path, condition)
+        try:
+            self._check_held(member, series)
+        except SlotMoving:
+            reader.close()
+            raise
         if reader.data_type is series.data_type:
             return reader
         # A series that was deleted since it was found has nothing to read; one of another type is another series.
@@ -183,7 +191,15 @@ class Sources:
         member = self._node.data(series.group)
         if member is None:
             raise unknown_group(series.group)
-        return member.store.last_point(series.path, series.data_type, first, last)
+        found = member.store.last_point(series.path, series.data_type, first, last)
+        self._check_held(member, series)
+        return found
+
+    def _check_held(self, member: DataGroupMember, series: KnownSeries) -> None:
+        """Raise `SlotMoving` for a series that went away with its slot since it was found."""
+        storage_group = self._node.state.storage_group_of(series.path)
+        if storage_group is not None:
+            check_held(member, (slot_of(storage_group),))
 
     def close(self) -> None:
         """End what is still open elsewhere."""
