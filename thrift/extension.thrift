@@ -178,6 +178,9 @@ service DataExtension extends cluster.TSDataService {
   // the bytes of `sendSnapshot`, whose files may be read by `readFile`.
   binary offerStore(1: cluster.Node header, 2: i64 atLeast)
 
+  // The caller, a member of the group `header`, has less room on its disk than it wants to keep.
+  void nearlyFull(1: cluster.Node header)
+
   // The content of a slot move, from the group `header` that is its source or target; with `fenced` only from a member
   // that has applied the fence.
   PullMoveAnswer pullMove(1: cluster.Node header, 2: i64 move, 3: bool fenced)

@@ -56,6 +56,7 @@ def data_handlers(service: DataService) -> Mapping[str, Handler]:
         "pullSnapshot": service.pull_snapshot,
         "offerStore": service.offer_store,
         "pullMove": service.pull_move,
+        "nearlyFull": service.nearly_full,
         **service.queries.handlers(),
     }
 

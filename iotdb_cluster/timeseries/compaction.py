@@ -217,9 +217,12 @@ def replaced(
 
 
 def choose(
-    groups: Mapping[str, Sequence[SealedFile]], deletions: Sequence[Deletion], settings: StoreSettings
+    groups: Mapping[str, Sequence[SealedFile]],
+    deletions: Sequence[Deletion],
+    settings: StoreSettings,
+    most_bytes: int | None = None,
 ) -> Choice | None:
-    """What is most worth compacting, or None.
+    """What is most worth compacting, or None; of what is rewritten for deletions at most `most_bytes` together.
 
     The longest run of seals, from the newest back, in which each is at most twice as large as all newer ones together;
     when no run is long enough and there are many deletions, the files that one of them has been waiting for longest.
@@ -246,7 +249,9 @@ def choose(
     if not waiting:
         return None
     _, path, version = min(waiting)
-    return Choice(path, tuple(file for file in groups[path] if file.version == version))
+    files = tuple(file for file in groups[path] if file.version == version)
+    too_many = most_bytes is not None and sum(file.size for file in files) > most_bytes
+    return None if too_many else Choice(path, files)
 
 
 def _gone(groups: Mapping[str, Sequence[SealedFile]], deletions: Sequence[Deletion]) -> Choice | None:

@@ -175,8 +175,10 @@ class GroupStore(StoreReads):
         self._adopt(sealing.manifest, {file.folder_path: (file, i) for w in written.values() for file, i in w})
         self._submit(sealing.forget_memory)
 
-    def begin_compaction(self) -> CompactionJob | None:
+    def begin_compaction(self, most_bytes: int | None = None) -> CompactionJob | None:
         """Begin to merge files or to drop deleted points, where it is worth it; None when there is nothing to do.
+
+        Files of more than `most_bytes` together stay as they are: for a while there are both, the old ones and the new.
 
         The job gives way when memory grows to twice its limit meanwhile, and then has changed nothing. Raises `Busy`
         while another job is under way.
@@ -189,7 +191,10 @@ class GroupStore(StoreReads):
             for path, group in content.groups.items()
             if not any(self._moves.is_unnamed(file.folder_path) for file, _ in group.files)
         }
-        choice = choose(groups, self._manifest.deletions, self._place.settings)
+        settings = self._place.settings
+        if most_bytes is not None:
+            settings = replace(settings, compacted_max_bytes=min(settings.compacted_max_bytes, most_bytes))
+        choice = choose(groups, self._manifest.deletions, settings, most_bytes)
         if choice is None:
             return None
         owner = content.groups[choice.storage_group]

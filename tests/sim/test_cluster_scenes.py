@@ -244,6 +244,53 @@ def test_a_disk_that_is_nearly_full_refuses_writes_and_recovers_alone() -> None:
     scene.check_everything()
 
 
+def test_a_follower_whose_disk_is_full_stays_behind_and_catches_up_by_itself() -> None:
+    scene = Scene(heartbeat_interval_ms=200).boot()
+    scene.write_everywhere()
+    full = scene.nodes[2]
+    starts = full.starts
+    full.disk.capacity_bytes = full.disk.used_bytes + 16 * 1024
+    scene.run_ms(2_000)
+    attempts = [scene.do(lambda client: client.insert_row()) for _ in range(400)]
+    assert full.disk.free_bytes() > 8 * 1024
+    groups = {
+        member.group for _, member in scene.members() if member.header and member.raft.me != full.node.me.identifier
+    }
+    assert len(groups) == 3
+    assert sum(attempt is not None and attempt.fate is Fate.ACKED for attempt in attempts) > 200
+    full.empty_disk()
+    scene.run_ms(2_000)
+    scene.check_everything()
+    assert starts + 1 == full.starts, "only the cold restart of the check"
+
+
+def test_without_a_quorum_of_disks_with_room_writes_are_refused_and_deletes_go_on() -> None:
+    scene = Scene().boot()
+    scene.write_everywhere()
+    starts = [node.starts for node in scene.nodes]
+    leaders = {group: scene.leader(group) for group in scene.data_groups()}
+    roomy = leaders[scene.data_groups()[0]]
+    for node in scene.nodes:
+        if node is not roomy:
+            node.fill_disk()
+    scene.run_ms(3_000)
+    for storage_group in scene.space.storage_groups:
+        refused = scene.do(lambda client, group=storage_group: client.insert_row(group))
+        assert refused is not None
+        assert Fate.REFUSED is refused.fate
+        assert "503" in refused.answer
+        assert scene.read(roomy, f"{scene.space.device(storage_group)}.{scene.space.measurements[0][0]}") is not None
+    deleted = scene.do(lambda client: client.delete())
+    assert deleted is not None
+    assert deleted.fate is Fate.ACKED or "301" in deleted.answer
+    for node in scene.nodes:
+        node.empty_disk()
+    scene.run_ms(5_000)
+    scene.write_everywhere()
+    assert starts == [node.starts for node in scene.nodes]
+    scene.check_everything()
+
+
 def test_a_planned_stop_of_each_node_in_turn_loses_nothing() -> None:
     scene = Scene().boot()
     for node in scene.nodes:

@@ -8,7 +8,6 @@ import structlog
 
 from iotdb_cluster.errors import (
     Busy,
-    DiskNearlyFull,
     Fault,
     NoLeader,
     OutcomeUnknown,
@@ -23,6 +22,7 @@ from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data.planning import CLOSE_FILE, Planner, Prepared
 from iotdb_cluster.members.data.readers import Readers
+from iotdb_cluster.members.data.room import DiskRoom
 from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
 from iotdb_cluster.members.moves.codec import GroupDeed, install_in, read_deed
 from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
@@ -50,7 +50,6 @@ from iotdb_cluster.wire.snapshots import encode_file_snapshot
 log = structlog.get_logger()
 
 MIB = 1024 * 1024
-DISK_CHECK_MS = 1_000
 
 _MAYBE_BEHIND = (StorageGroupUnknown, PathNotFound, ValueRefused)
 """Refusals of a plan that may only mean that this member has not applied everything yet."""
@@ -98,8 +97,7 @@ class DataGroupMember(RaftMember):
         self._seal_waiters: list[tuple[LogIndex, Pending[None]]] = []
         self._may_compact = True
         """Something came that may be worth a compaction; asking costs a look at every file."""
-        self._free_bytes = 0
-        self._free_checked_at_ms: int | None = None
+        self.room = DiskRoom(context, self.group)
 
     @property
     def leader(self) -> NodeId | None:
@@ -123,13 +121,13 @@ class DataGroupMember(RaftMember):
             found = iter(await self.execute([plans[position] for position in served], deadline) if served else [])
             moving = SlotMoving("the slot is not served by this data group")
             return [next(found) if position in served else moving for position in range(len(plans))]
-        prepared = self._planner.prepare(plans, self._disk_refusal())
+        prepared = self._planner.prepare(plans, self.room.refusal(self.raft))
         if any(isinstance(position, _MAYBE_BEHIND) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
             await self._level_with_meta_group(deadline)
             await self.wait_applied(await self.local_read_index(deadline), deadline)
-            prepared = self._planner.prepare(plans, self._disk_refusal())
+            prepared = self._planner.prepare(plans, self.room.refusal(self.raft))
         if not prepared.payloads:
             return [position for position in prepared.own if not isinstance(position, int)]
         outcomes = await self._proposed(prepared, deadline)
@@ -188,29 +186,35 @@ class DataGroupMember(RaftMember):
         return storage_group is not None and not self.slots.states.state_of(slot_of(storage_group)).is_serving
 
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
-        """As any member; but an install entry is taken only where its files are durable (DESIGN 5.4)."""
-        super().step_all([event for event in events if not self._lacks_files(event)], now_ms)
+        """As any member; but entries are taken only where there is room, and an install where its files are durable."""
+        super().step_all([event for event in events if not self._is_refused(event)], now_ms)
 
-    def _lacks_files(self, event: Event) -> bool:
+    def _is_refused(self, event: Event) -> bool:
         if not isinstance(event, Received) or not isinstance(event.message, AppendRequest):
             return False
-        for entry in event.message.entries:
+        refusal = self.room.refuses(event.message) or self._lacks_files(event.message)
+        if refusal is None:
+            return False
+        assert isinstance(event.token, Pending)
+        event.token.fail(refusal)
+        return True
+
+    def _lacks_files(self, request: AppendRequest) -> RequestError | None:
+        """Why entries are not taken with which files have to be durable here (DESIGN 5.4), if so."""
+        for entry in request.entries:
             if not install_in(entry.kind, entry.body) or entry.index <= self.raft.commit_index:
                 continue
             if self.raft.log.contains(entry.id):
                 continue
-            assert isinstance(event.token, Pending)
             try:
                 deed = read_deed(entry.body)
                 content = MoveContent.decode(deed.content)
             except RequestError as refusal:
-                event.token.fail(refusal)  # no leader of this project sends that
-                return True
+                return refusal  # no leader of this project sends that
             if not self.store.staging(deed.move).is_complete(content):
                 self.install_wanted(deed)
-                event.token.fail(Busy(f"the files of move {deed.move} are not here yet"))
-                return True
-        return False
+                return Busy(f"the files of move {deed.move} are not here yet")
+        return None
 
     def apply_entry(self, entry: Entry) -> Outcome:
         if entry.index <= self.store.covered.index:
@@ -252,17 +256,6 @@ class DataGroupMember(RaftMember):
         if deed.deed in (Deed.OPEN, Deed.DISCARD):
             self.store.end_move(entry.id, deed.move)
 
-    def _disk_refusal(self) -> RequestError | None:
-        """Why nothing may be written that makes the disk fuller, if so; deletes go on."""
-        now_ms = self.context.clock.now_ms()
-        if self._free_checked_at_ms is None or now_ms - self._free_checked_at_ms >= DISK_CHECK_MS:
-            self._free_bytes = self.context.disk.free_bytes()
-            self._free_checked_at_ms = now_ms
-        reserve_mb = self.context.settings.disk_reserve_mb
-        if self._free_bytes >= reserve_mb * MIB:
-            return None
-        return DiskNearlyFull(f"{self._free_bytes // MIB} MB are free, disk_reserve_mb is {reserve_mb}: make room")
-
     # -- reads -------------------------------------------------------------------------------------------------------
 
     async def catch_up(self, deadline: Deadline, consistency: str | None = None) -> None:
@@ -282,6 +275,7 @@ class DataGroupMember(RaftMember):
     # -- sealing and the length of the log ---------------------------------------------------------------------------
 
     def after_turn(self, now_ms: int) -> None:
+        self._tell_of_room(now_ms)
         if self._job is not None:
             return
         settings = self.context.settings
@@ -291,10 +285,15 @@ class DataGroupMember(RaftMember):
             self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
             self._seal_wanted = False
         elif self._may_compact:
-            compaction = self.store.begin_compaction()
+            compaction = self.store.begin_compaction(max(0, self.room.spare_bytes()))
             self._may_compact = compaction is not None
             if compaction is not None:
                 self._begin(compaction)
+
+    def _tell_of_room(self, now_ms: int) -> None:
+        leader = self.raft.leader
+        if leader is not None and self.header is not None:
+            self.room.tell(self.context.directory.find(leader), self.header, now_ms)
 
     def seal_soon(self) -> None:
         """Seal after this turn, whatever the limits say."""

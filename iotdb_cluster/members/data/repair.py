@@ -15,7 +15,7 @@ from iotdb_cluster.errors import Corruption, MalformedInput, RequestError
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data.member import DataGroupMember
-from iotdb_cluster.members.data.snapshots import FilePuller
+from iotdb_cluster.members.data.snapshots import FilePuller, check_room
 from iotdb_cluster.members.life.groups import GroupMaker, log_of, store_folder
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.transport import Port
@@ -112,6 +112,7 @@ class Repairs:
                 f"{source} offers the content of entry {manifest.covered}, at least {at_least} is needed"
             )
         folder = f"{PULLED_FOLDER}/{group}"
+        check_room(context, manifest, folder)
         staged = await FilePuller(context, node_struct(header)).pull(image, folder)
         store = self._emptied_store(store_folder(NodeId(group)), damaged.damage.path)
         store.install(manifest, staged)

@@ -111,6 +111,12 @@ class DataService(RaftService):
         content, places = await offer_of(member, record, self._read_deadline(), fenced=fenced)
         return structs.PullMoveAnswer(content=content.encode(), paths=list(places))
 
+    def nearly_full(self, header: Any, connection: PeerConnection) -> None:
+        """Extension: a member of a group says that its disk is nearly full."""
+        member = self._data_member(header)
+        if member is not None and isinstance(connection.peer_identity, int):
+            member.room.heard_full(NodeId(connection.peer_identity))
+
     async def _pull_from_leader(self, member: DataGroupMember, request: Any, connection: PeerConnection) -> Any:
         leader = None if member.leader is None else self._node.context.directory.find(member.leader)
         if leader is None or connection.peer_identity is not None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from iotdb_cluster.errors import Busy, MalformedInput, OutcomeUnknown, RequestError
+from iotdb_cluster.errors import Busy, DiskNearlyFull, MalformedInput, OutcomeUnknown, RequestError
 from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
@@ -22,6 +22,7 @@ from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import SnapshotSent
+from iotdb_cluster.settings import MIB
 from iotdb_cluster.timeseries.manifest import Manifest
 from iotdb_cluster.timeseries.snapshots import StoreSnapshot, decode_snapshot
 from iotdb_cluster.timeseries.store import GroupStore
@@ -78,6 +79,8 @@ class SnapshotSender:
         self._offered = offered
         self._waiting: dict[GroupId, dict[Node, LogIndex]] = {}
         self._under_way: dict[GroupId, list[LogIndex]] = {}
+        self._refused: dict[tuple[GroupId, Node], str] = {}
+        """Why a follower did not take the last one, so that it is said once: it is sent again and again."""
 
     def oldest_under_way(self, group: GroupId) -> LogIndex | None:
         """The index of the oldest snapshot that is being pulled: its follower needs the log from there."""
@@ -100,11 +103,14 @@ class SnapshotSender:
             self._offered.withdraw(offer)
             self._context.runtime.call_soon(lambda: under_way.remove(snapshot.covered.index))
             ok = not isinstance(result, Exception)
-            if not ok:
-                log.info("snapshot_not_taken", group=member.group, peer=str(to), reason=str(result))
+            reason = "" if ok else str(result)
+            if not ok and self._refused.get((member.group, to)) != reason:
+                log.info("snapshot_not_taken", group=member.group, peer=str(to), reason=reason)
+            self._refused[member.group, to] = reason
             self._context.runtime.post(member.group, SnapshotSent(to.identifier, snapshot.covered, ok))
 
-        log.info("snapshot_sent", group=member.group, peer=str(to), index=snapshot.covered.index)
+        say = log.debug if self._refused.get((member.group, to)) else log.info
+        say("snapshot_sent", group=member.group, peer=str(to), index=snapshot.covered.index)
         timeout_ms = self._context.settings.snapshot_timeout_ms
         lane = (Lane.BULK, member.group)
         self._context.transport.send(to, Port.DATA, lane, lambda: ("sendSnapshot", (request,)), timeout_ms, done)
@@ -158,7 +164,7 @@ class SnapshotReceiver:
             raise Busy("another snapshot of this group is being installed")
         self._receiving.add(member.group)
         try:
-            staged = await self._pull(member, image)
+            staged = await self._pull(member, image, manifest)
             installed: Pending[None] = Pending()
             self._context.runtime.call_soon(lambda: member.begin_install(manifest, staged, installed))
             deadline = Deadline.after(self._context.clock, self._context.settings.snapshot_timeout_ms)
@@ -166,13 +172,27 @@ class SnapshotReceiver:
         finally:
             self._receiving.discard(member.group)
 
-    async def _pull(self, member: Member, image: DataSnapshot) -> Mapping[str, str]:
+    async def _pull(self, member: Member, image: DataSnapshot, manifest: Manifest) -> Mapping[str, str]:
         """Where each file was put on this disk, by storage group and name. What an earlier attempt pulled is kept."""
         name = f"{image.last_term}-{image.last_index}"
         for other in member.store.staged():
             if other != name:
                 member.store.discard_staged(other)
-        return await FilePuller(self._context, _header(member)).pull(image, member.store.stage_folder(name))
+        folder = member.store.stage_folder(name)
+        check_room(self._context, manifest, folder)
+        return await FilePuller(self._context, _header(member)).pull(image, folder)
+
+
+def check_room(context: Context, manifest: Manifest, folder: str) -> None:
+    """Raise `DiskNearlyFull` unless the files of a snapshot fit in, beside those that are here and half the reserve."""
+    disk = context.disk
+    here = sum(disk.size(f"{folder}/{name}") for name in disk.list_folder(folder))
+    needed = sum(file.size for file in manifest.files) - here
+    free = disk.free_bytes() - context.settings.disk_reserve_mb * MIB // 2
+    if needed > free:
+        raise DiskNearlyFull(
+            f"a snapshot takes {needed // MIB} MB more, {max(0, free) // MIB} MB may be used: make room"
+        )
 
 
 class FilePuller:
