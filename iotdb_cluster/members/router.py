@@ -85,15 +85,7 @@ class Router:
     async def execute(self, kind: int, path: str, plan: bytes, deadline: Deadline) -> None:
         """Carry out one plan, whose target is `path`; returns when it is applied, or raises why not."""
         if kind in _INSERTS:
-            group = self._route(path)
-            if group is None:
-                group = await self.group_of_path(path, deadline, made_for=plan)
-            try:
-                await self._one(group, plan, deadline)
-            except StorageGroupUnknown:
-                # It was deleted, and this node had not heard of that.
-                await self._level_with_meta_group(deadline)
-                await self._one(await self.group_of_path(path, deadline, made_for=plan), plan, deadline)
+            await self._insert(path, plan, deadline)
             return
         if kind in (PlanKind.SET_STORAGE_GROUP, PlanKind.SET_TTL):
             await self._one(META_GROUP, plan, deadline)
@@ -115,6 +107,24 @@ class Router:
             await self._pause(group, deadline, outcome, 0)
         if outcome is not None:
             raise outcome
+
+    async def _insert(self, device: str, plan: bytes, deadline: Deadline) -> None:
+        is_level = False
+        while True:
+            group = self._route(device)
+            if group is None:
+                group = await self.group_of_path(device, deadline, made_for=plan)
+            try:
+                await self._one(group, plan, deadline)
+                return
+            except StorageGroupUnknown:
+                # It was deleted, and this node had not heard of that.
+                if is_level:
+                    raise
+                await self._level_with_meta_group(deadline)
+                is_level = True
+            except SlotMoving as moving:
+                await self._pause(group, deadline, moving, 0)
 
     def _route(self, path: str) -> GroupId | None:
         """As `group_of_path`, from memory where the same was asked before; None when there is no storage group."""

@@ -103,6 +103,16 @@ def test_who_meets_a_moving_slot_asks_again_until_it_is_taken_once() -> None:
     assert (0, 1) == (node.moving, len(node.plans))
 
 
+def test_a_row_that_meets_a_moving_slot_is_taken_when_the_slot_is_open() -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.moving = 3
+    clock = MonotonicClock()
+    plan = encode_plan(InsertPlan(1, "root.known.d", ("s",), ("1",)))
+    drive(node.router.execute(PlanKind.INSERT, "root.known.d", plan, Deadline.after(clock, 1_000)), clock)
+    assert (0, [plan]) == (node.moving, node.plans)
+
+
 def test_a_slot_that_moves_for_too_long_is_told_as_without_effect() -> None:
     node = OneNode()
     node.apply("root.known")

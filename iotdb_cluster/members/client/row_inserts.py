@@ -23,16 +23,24 @@ def row_plan(device: str, time: int, measurements: Sequence[str], values: Sequen
 
 
 async def insert_rows(router: Router, rows: Sequence[InsertPlan | RequestError], deadline: Deadline) -> list[Outcome]:
-    """An outcome for each row; all are tried. What can be no row comes as its refusal."""
+    """An outcome for each row; all are tried. What can be no row comes as its refusal.
+
+    The rows of a device take effect in their order, also while its slot moves to another group: all are brought to one
+    group, which takes all of them or none, and those that it did not take follow one by one.
+    """
     outcomes: list[Outcome] = [None] * len(rows)
     by_group: dict[GroupId, list[tuple[int, bytes]]] = {}
+    groups: dict[str, GroupId] = {}
     for position, row in enumerate(rows):
         if isinstance(row, RequestError):
             outcomes[position] = row
             continue
         try:
             plan = encode_plan(row)
-            group = await router.group_of_path(str(row.device), deadline, made_for=plan)
+            device = str(row.device)
+            group = groups.get(device)
+            if group is None:
+                group = groups[device] = await router.group_of_path(device, deadline, made_for=plan)
             by_group.setdefault(group, []).append((position, plan))
         except RequestError as refusal:
             outcomes[position] = refusal

@@ -29,7 +29,7 @@ from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.waiting import NotLeader, Outcome, Proposal
-from iotdb_cluster.partition.moves import DROPPED_AFTER, Deed
+from iotdb_cluster.partition.moves import DROPPED_AFTER, Deed, GroupSlots
 from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import Compact, Event, Received, SnapshotInstalled
@@ -169,13 +169,12 @@ class DataGroupMember(RaftMember):
         That is no more than a short way: what counts is judged where the entry is applied.
         """
         everything = frozenset(range(len(plans)))
-        return (
-            everything
-            if self.slots.is_untouched
-            else everything - {position for position, data in enumerate(plans) if self._is_moving(data)}
-        )
+        if self.slots.is_untouched:
+            return everything
+        states = self.slots.states  # the same for all: of two rows of a series, the later one alone may not be taken
+        return everything - {position for position, data in enumerate(plans) if self._is_moving(data, states)}
 
-    def _is_moving(self, data: bytes) -> bool:
+    def _is_moving(self, data: bytes, states: GroupSlots) -> bool:
         if data[:1] == CLOSE_FILE:
             return False
         try:
@@ -183,7 +182,7 @@ class DataGroupMember(RaftMember):
         except RequestError:
             return False  # it is refused for that when it is prepared
         storage_group = self._storage_group_of(path)
-        return storage_group is not None and not self.slots.states.state_of(slot_of(storage_group)).is_serving
+        return storage_group is not None and not states.state_of(slot_of(storage_group)).is_serving
 
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """As any member; but entries are taken only where there is room, and an install where its files are durable."""
