@@ -166,7 +166,7 @@ class ClusterNode:
             identity = self._identity.create(self._new_identifier(), address, joins=joins)
         if identity.cluster_id is not None:
             self._check_address(identity.address, address)
-        identity = self._identity.record_start(self.context.draw(0, MAX_IDENTIFIER), address)
+        self._identity.check_may_start()
         if joins:
             identity = self._identity.join()
         self._become(identity.identifier)
@@ -177,6 +177,8 @@ class ClusterNode:
             if group != META_GROUP and self._recovered[group].present:
                 header = self.find(NodeId(group)) or Node("", 0, NodeId(group), 0)
                 self._open_data_group(group, header)
+        # Only a start that is not refused counts: of others, again and again, the list that `hello` shows would grow.
+        self._identity.record_start(self.context.draw(0, MAX_IDENTIFIER), address)
         log.info("node_opened", node=str(self.me), groups=len(self._data), blind=identity.cluster_id is None)
 
     def _open_meta(self, meta: RecoveredGroup | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from iotdb_cluster.errors import ClusterError, StartRefused
+from iotdb_cluster.errors import StartRefused
 from iotdb_cluster.members.client.service import ClientService
 from iotdb_cluster.members.clock import MonotonicClock
 from iotdb_cluster.members.data.service import DataService
@@ -132,7 +132,8 @@ class NodeProcess:
     def _live(self) -> None:
         try:
             drive(self._node.live(), self._clock)
-        except ClusterError as error:
+        except BaseException as error:  # noqa: BLE001 - told, and the node ends
+            # A node that is not watched over any more would not be announced, repaired, or told that it was removed.
             if not self._end.is_near:
                 self._end.fault(error)
 

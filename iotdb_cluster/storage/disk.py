@@ -103,10 +103,12 @@ class RealDisk:
         self._read_only = read_only
         self._lock: int | None = None
         if not read_only:
-            with _refusals("make folder", str(root)):
+            try:
                 root.mkdir(parents=True, exist_ok=True)
                 self._lock = self._locked()
                 self._sync_all()
+            except OSError as error:  # also a part of the path that is missing and can't be made
+                raise StorageFailure("opening the folder", str(root), error) from error
 
     def close(self) -> None:
         """Give the folder up; files that are still open stay usable."""

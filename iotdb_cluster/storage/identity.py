@@ -143,15 +143,19 @@ class IdentityStore:
             raise StartRefused(f"{self._path} exists already: this folder has an identity")
         return self._write(Identity(identifier, address, joins=joins))
 
-    def record_start(self, random: int, address: LocalAddress | None = None) -> Identity:
-        """Count a start; raises `StartRefused` for the folder of a removed node."""
-        current = self.current
-        if current.tombstone is not None:
-            stone = current.tombstone
+    def check_may_start(self) -> None:
+        """Raise `StartRefused` for the folder of a removed node."""
+        stone = self.current.tombstone
+        if stone is not None:
             raise StartRefused(
-                f"node {current.identifier} was removed from its cluster (meta log index {stone.meta_index}): "
+                f"node {self.current.identifier} was removed from its cluster (meta log index {stone.meta_index}): "
                 f"{stone.why}; start with an empty folder and add the node again"
             )
+
+    def record_start(self, random: int, address: LocalAddress | None = None) -> Identity:
+        """Count a start; raises `StartRefused` for the folder of a removed node."""
+        self.check_may_start()
+        current = self.current
         count = current.starts[-1].count + 1 if current.starts else 1
         starts = (*current.starts, Start(count, random))
         return self._write(replace(current, starts=starts, address=address or current.address))

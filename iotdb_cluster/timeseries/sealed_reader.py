@@ -17,7 +17,7 @@ from iotdb_cluster.timeseries.values import Times
 from iotdb_cluster.types.disk import Disk
 from iotdb_cluster.types.schema import DataType
 
-WAY_OUT = "run 'iotdb-cluster check DIR'; a damaged sealed file can be pulled again from its group"
+WAY_OUT = "the next start pulls it from another member, if there is one; 'iotdb-cluster check DIR' shows the damage"
 
 
 def verify_file(disk: Disk, folder: str, file: SealedFile) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from iotdb_cluster.errors import Corruption, StartRefused
+from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types.schema import DataType
 from tests.services.rig import (
@@ -34,6 +35,18 @@ VALUES = {
     "d": (DataType.DOUBLE, "1e300", 1e300),
     "t": (DataType.TEXT, "'ü'", "ü".encode()),
 }
+
+
+def test_a_node_whose_life_ends_by_a_mistake_of_ours_ends_with_it(tmp_path, monkeypatch):
+    async def live(node):
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(ClusterNode, "live", live)
+    (node,) = new_nodes(tmp_path, 1)
+    node.start()
+    wait_for(lambda: node.exit_status is not None, "the node ends")
+    node.stop()
+    assert 1 == node.exit_status
 
 
 def fill(node, time):

@@ -205,6 +205,7 @@ def test_a_damaged_file_is_refused_and_named(path: str) -> None:
     names = sorted(name for name in victim.disk.files() if name.startswith(path) and not name.endswith(".tmp"))
     assert names
     chosen = names[0]  # an older segment
+    identity = victim.disk.read("identity")
     refused = 0
     for flip in range(5):
         kept = victim.disk.copy(Random(f"kept/{flip}"))
@@ -215,6 +216,8 @@ def test_a_damaged_file_is_refused_and_named(path: str) -> None:
         if victim.refusal is not None:
             refused += 1
             assert chosen.rsplit("/", 1)[0] in victim.refusal, victim.refusal
+            # A supervisor tries for ever: what is refused must not be one more start to be remembered.
+            assert chosen == "identity" or identity == victim.disk.read("identity")
         else:
             # Only what lies behind the last durable mark may be cut off.
             assert chosen.startswith("raft/"), (chosen, offset)

@@ -1,6 +1,7 @@
 """The disk of a running node: paths, locks, failures; and the journal on it through kill -9."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -188,6 +189,18 @@ def test_two_processes_cannot_use_one_folder(tmp_path: Path) -> None:
     disk.close()
     disk.close()
     RealDisk(tmp_path).close()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "no such place"), PermissionError(13, "not yours")])
+def test_a_folder_that_cannot_be_made_is_a_failure_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageFailure, match=re.escape(str(tmp_path / "data"))):
+        RealDisk(tmp_path / "data")
 
 
 def test_a_disk_for_reading_changes_nothing(tmp_path: Path) -> None:
