@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from iotdb_cluster.partition.moves import MoveBook
-from iotdb_cluster.partition.table import PartitionTable, SlotTransfer, moves
+from iotdb_cluster.partition.table import PartitionTable, SlotTransfer, balanced, transfers
 from iotdb_cluster.types.identity import NodeId
 
 MOST_UNDECIDED = 4
@@ -19,13 +19,14 @@ def demanded(table: PartitionTable, staying: Iterable[NodeId], book: MoveBook) -
     Moves that are not decided count as done: what they move is not moved again. The result follows from the values
     alone, and there is nothing left to do when it is empty and no move is undecided.
     """
-    headed = table
+    headed = list(table.owners)
     under_way: set[int] = set()
     for record in book.records:
         if record.decision is None:
-            headed = headed.with_owner(record.move.slots, NodeId(record.move.target))
+            for slot in record.move.slots:
+                headed[slot] = NodeId(record.move.target)
             under_way.update(record.move.slots)
-    found = moves(headed, headed.spread_over(staying))
+    found = transfers(headed, balanced(headed, sorted(staying)))
     free = (
         SlotTransfer(each.source, each.target, tuple(slot for slot in each.slots if slot not in under_way))
         for each in found
@@ -33,15 +34,15 @@ def demanded(table: PartitionTable, staying: Iterable[NodeId], book: MoveBook) -
     return tuple(each for each in free if each.slots)
 
 
-def next_moves(table: PartitionTable, staying: Iterable[NodeId], book: MoveBook) -> tuple[SlotTransfer, ...]:
-    """The moves to intend now, each of at most `SLOTS_A_MOVE` slots, in turn between the pairs of groups.
+def next_moves(wanted: Iterable[SlotTransfer], book: MoveBook) -> tuple[SlotTransfer, ...]:
+    """The moves to intend now of what is `demanded`, in turn between the pairs of groups.
 
-    As many as keep the number of undecided ones at `MOST_UNDECIDED`.
+    Each of at most `SLOTS_A_MOVE` slots, as many as keep the number of undecided ones at `MOST_UNDECIDED`.
     """
     undecided = sum(record.decision is None for record in book.records)
     parts = [
         (first, number, SlotTransfer(each.source, each.target, each.slots[first : first + SLOTS_A_MOVE]))
-        for number, each in enumerate(demanded(table, staying, book))
+        for number, each in enumerate(wanted)
         for first in range(0, len(each.slots), SLOTS_A_MOVE)
     ]
     parts.sort(key=lambda part: part[:2])

@@ -5,6 +5,7 @@ without slots, and a node that leaves stands in it until it owns none: slots cha
 `after_adding` and `after_removing` are where such a change is headed, `moves` is the way there.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -120,9 +121,15 @@ class PartitionTable:
     def with_owner(self, slots: Iterable[Slot], header: NodeId) -> "PartitionTable":
         """The table in which `header` owns `slots`; who held them before is remembered, as in the interface."""
         owners = list(self.owners)
+        held = dict(self.previous)
+        known = dict(held.get(header, ()))
         for slot in slots:
-            owners[slot] = header
-        return self._with_owners(owners)
+            if owners[slot] != header:
+                known[slot] = owners[slot]
+                owners[slot] = header
+        if known:
+            held[header] = tuple(sorted(known.items()))
+        return replace(self, owners=tuple(owners), previous=tuple(sorted(held.items())))
 
     def after_adding(self, node: Node) -> "PartitionTable":
         """The table once `node` has its share, with the fewest slots moved.
@@ -130,7 +137,7 @@ class PartitionTable:
         It depends on this table and the node alone: no set, no order of insertion enters it.
         """
         joined = self.with_node(node)
-        return joined._with_owners(_balanced(joined.owners, joined.headers))
+        return joined._with_owners(balanced(joined.owners, joined.headers))
 
     def after_removing(self, identifier: NodeId) -> "PartitionTable":
         """The table once a node's slots are dealt out and it is gone; `KeyError`, or `MalformedInput` for the last."""
@@ -138,11 +145,11 @@ class PartitionTable:
         staying = tuple(header for header in self.headers if header != identifier)
         if not staying:
             raise MalformedInput("the last node of a partition table can't be removed")
-        return self._with_owners(_balanced(self.owners, staying)).without_node(identifier)
+        return self._with_owners(balanced(self.owners, staying)).without_node(identifier)
 
     def spread_over(self, headers: Iterable[NodeId]) -> "PartitionTable":
         """The table in which `headers` alone own everything, in equal parts, with the fewest slots moved."""
-        return self._with_owners(_balanced(self.owners, sorted(headers)))
+        return self._with_owners(balanced(self.owners, sorted(headers)))
 
     def _with_owners(self, owners: Sequence[NodeId]) -> "PartitionTable":
         known = {header: dict(held) for header, held in self.previous}
@@ -164,8 +171,13 @@ class SlotTransfer:
 
 def moves(before: PartitionTable, after: PartitionTable) -> tuple[SlotTransfer, ...]:
     """What has to move to get from one table to the other, sorted by source and target."""
+    return transfers(before.owners, after.owners)
+
+
+def transfers(before: Sequence[NodeId], after: Sequence[NodeId]) -> tuple[SlotTransfer, ...]:
+    """As `moves`, from owners to owners."""
     found: dict[tuple[NodeId, NodeId], list[Slot]] = {}
-    for slot, pair in enumerate(zip(before.owners, after.owners, strict=True)):
+    for slot, pair in enumerate(zip(before, after, strict=True)):
         if pair[0] != pair[1]:
             found.setdefault(pair, []).append(slot)
     return tuple(SlotTransfer(source, target, tuple(found[source, target])) for source, target in sorted(found))
@@ -176,19 +188,19 @@ def founding_membership(table: PartitionTable, header: NodeId) -> Membership:
     return Membership(voters=frozenset(node.identifier for node in table.group_of(header)))
 
 
-def _balanced(owners: Sequence[NodeId], headers: Sequence[NodeId]) -> list[NodeId]:
+def balanced(owners: Sequence[NodeId], headers: Sequence[NodeId]) -> list[NodeId]:
     """Owners among `headers` only, with counts that differ by at most one and the fewest slots moved.
 
     Whoever owns most keeps the larger share. Donors give their highest slots; receivers take them in ring order.
     """
-    counts = dict.fromkeys(headers, 0)
-    for owner in owners:
-        if owner in counts:
-            counts[owner] += 1
+    found = Counter(owners)
+    counts = {header: found[header] for header in headers}
     least, larger_shares = divmod(len(owners), len(headers))
     by_size = sorted(headers, key=lambda header: (-counts[header], header))
     share = {header: least + (rank < larger_shares) for rank, header in enumerate(by_size)}
-    balanced = list(owners)
+    dealt = list(owners)
+    if counts == share:
+        return dealt
     free: list[Slot] = []
     for slot in range(len(owners) - 1, -1, -1):
         owner = owners[slot]
@@ -201,5 +213,5 @@ def _balanced(owners: Sequence[NodeId], headers: Sequence[NodeId]) -> list[NodeI
     given = iter(free)
     for header in sorted(headers):
         for _ in range(share[header] - counts[header]):
-            balanced[next(given)] = header
-    return balanced
+            dealt[next(given)] = header
+    return dealt

@@ -399,8 +399,9 @@ class GroupStore(StoreReads):
         The files go behind the next seal, which is asked for: before it, a replay may need them.
         """
         self._applied = max(self._applied, entry_id)
-        self._moves.end(move)
-        self._close_asked = True
+        if move not in self._moves.ended:
+            self._moves.end(move)
+            self._close_asked = True
 
     def drop(self) -> None:
         """Remove the folder with everything in it; the store must not be used any more."""

@@ -20,7 +20,7 @@ def carried_out(table: PartitionTable, staying: list[NodeId], decide: Decision) 
     """The table when nothing is demanded any more, how many moves it took, and the slots they moved."""
     book = MoveBook()
     count = moved = 0
-    while transfers := next_moves(table, staying, book):
+    while transfers := next_moves(demanded(table, staying, book), book):
         for each in transfers:
             book = book.intend(GroupId(each.source), GroupId(each.target), each.slots)
             count += 1
@@ -63,7 +63,7 @@ def test_a_balanced_ring_demands_nothing() -> None:
 def test_what_is_under_way_is_not_moved_again() -> None:
     table = table_of(1, 2, 3).with_node(node(4))
     book = MoveBook()
-    (first, *_) = next_moves(table, table.headers, book)
+    (first, *_) = next_moves(demanded(table, table.headers, book), book)
     book = book.intend(GroupId(first.source), GroupId(first.target), first.slots)
     assert not {slot for each in demanded(table, table.headers, book) for slot in each.slots} & set(first.slots)
 

@@ -60,6 +60,12 @@ class MovingScene(Scene):
         """Wait until every node has its share and no move is left."""
         self.run_until(self._objection, minutes * MINUTE_MS, "the slots do not come to rest")
 
+    def check_everything(self) -> None:
+        """As in any scene; and nothing of a move is left anywhere, not even behind a cold restart."""
+        super().check_everything()
+        self.rest()
+        assert [] == self._violations
+
     def owner(self, storage_group: str) -> GroupId:
         table = self.table
         assert table is not None

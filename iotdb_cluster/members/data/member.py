@@ -29,7 +29,7 @@ from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.waiting import NotLeader, Outcome, Proposal
-from iotdb_cluster.partition.moves import DROPPED_AFTER, Deed, GroupSlots
+from iotdb_cluster.partition.moves import DROPPED_AFTER, LAST_RANK, Deed, GroupSlots
 from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import Compact, Event, Received, SnapshotInstalled
@@ -254,6 +254,18 @@ class DataGroupMember(RaftMember):
             self.store.release_storage_groups(entry.id, gone)
         if deed.deed in (Deed.OPEN, Deed.DISCARD):
             self.store.end_move(entry.id, deed.move)
+
+    def end_move_if_over(self, move: int) -> None:
+        """Let go of what was pulled for a move that the meta log has forgotten, unless its end is still to be applied.
+
+        Runtime's thread.
+        """
+        content = None if self.is_closed else self.store.staging(move).content()
+        if content is None:
+            return
+        slots = [slot_of(group.path) for group in content.storage_groups]
+        if all(self.slots.states.state_of(slot).rank >= (move, LAST_RANK) for slot in slots):
+            self.store.end_move(self.applied, move)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ iterates here is sorted, so that equal values are equal bytes on every node.
 """
 
 import struct
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, groupby
 from typing import TypeVar
 
 from iotdb_cluster.errors import MalformedInput
@@ -57,6 +57,11 @@ class Writer:
         for value in known:
             write(value)
 
+    def pairs(self, values: Sequence[tuple[int, int]]) -> None:
+        """`i32 count`, then `i32 | i32` each: a table has thousands of them."""
+        self.i32(len(values))
+        self.raw(struct.pack(f">{2 * len(values)}i", *chain.from_iterable(values)))
+
     def bytes(self) -> bytes:
         """Everything written."""
         return b"".join(self._parts)
@@ -105,6 +110,13 @@ class Reader:
             raise MalformedInput(f"{count} values of at least {least_bytes} bytes, {left} bytes are left")
         return tuple(read() for _ in range(count))
 
+    def pairs(self) -> list[tuple[int, int]]:
+        """The counterpart of `Writer.pairs`."""
+        count = self.i32()
+        if count < 0:
+            raise MalformedInput(f"{count} pairs")
+        return list(_PAIR.iter_unpack(self.raw(_PAIR.size * count)))
+
     def parsed(self, parse: Callable[[bytes, int], tuple[T, int]]) -> T:
         """What another parser takes from here: `parse(data, offset)` gives a value and the offset behind it."""
         value, self.offset = parse(self._data, self.offset)
@@ -127,11 +139,11 @@ def write_table(writer: Writer, table: PartitionTable) -> None:
     writer.i64(table.meta_index)
     writer.each(table.nodes, writer.node)
     runs = [(len(list(same)), owner) for owner, same in groupby(table.owners)]
-    writer.each(runs, lambda run: writer.raw(_PAIR.pack(*run)))
+    writer.pairs(runs)
 
     def write_held(holder: tuple[NodeId, tuple[tuple[int, NodeId], ...]]) -> None:
         writer.i32(holder[0])
-        writer.each(holder[1], lambda pair: writer.raw(_PAIR.pack(*pair)))
+        writer.pairs(holder[1])
 
     writer.each(table.previous, write_held)
 
@@ -139,21 +151,17 @@ def write_table(writer: Writer, table: PartitionTable) -> None:
 def read_table(reader: Reader, max_slots: int = 1_000_000) -> PartitionTable:
     """The counterpart of `write_table`; refuses what can be no table."""
 
-    def read_pair() -> tuple[int, int]:
-        first, second = _PAIR.unpack(reader.raw(8))
-        return first, second
-
     replica_num, meta_index = reader.i32(), reader.i64()
     nodes = reader.each(reader.node, 16)
     owners: list[NodeId] = []
-    for length, owner in reader.each(read_pair, 8):
+    for length, owner in reader.pairs():
         if length <= 0 or len(owners) + length > max_slots:
             raise MalformedInput(f"a run of {length} slots behind {len(owners)}")
         owners += [NodeId(owner)] * length
 
     def read_held() -> tuple[NodeId, tuple[tuple[int, NodeId], ...]]:
         holder = NodeId(reader.i32())
-        return holder, tuple((slot, NodeId(before)) for slot, before in reader.each(read_pair, 8))
+        return holder, tuple((slot, NodeId(before)) for slot, before in reader.pairs())
 
     previous = reader.each(read_held, 8)
     return PartitionTable(nodes, tuple(owners), replica_num, meta_index, previous)

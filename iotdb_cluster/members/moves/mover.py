@@ -6,22 +6,24 @@ of the source that has applied it. Who was late pulls from its own group's leade
 
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
-from iotdb_cluster.errors import MalformedInput, RequestError
+from iotdb_cluster.errors import MalformedInput, RequestError, UnknownGroup
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.data.offered_files import OfferedFiles
+from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.moves.codec import GroupDeed
 from iotdb_cluster.members.moves.offers import offer_of
 from iotdb_cluster.members.pending import pause
 from iotdb_cluster.members.transport import Port
-from iotdb_cluster.partition.moves import Deed, MoveRecord
+from iotdb_cluster.partition.moves import RANK, Deed, MoveRecord
 from iotdb_cluster.settings import MIB
 from iotdb_cluster.timeseries.manifest import SealedFile
 from iotdb_cluster.timeseries.move_content import MoveContent
@@ -44,11 +46,16 @@ class MoveSettings:
 class MoverNode(Protocol):
     """The node, as far as its moves go."""
 
+    meta: MetaGroupMember | None
     offered_files: OfferedFiles
 
     @property
     def context(self) -> Context:
         """Peers, clock and settings."""
+
+    @property
+    def data_members(self) -> Sequence[DataGroupMember]:
+        """The data groups this node is in."""
 
     @property
     def state(self) -> MetaState:
@@ -91,6 +98,9 @@ class Mover:
         self._wanted: dict[int, tuple[GroupId, GroupDeed]] = {}
         self.copying: dict[int, Copying] = {}
         """Moves into this node's groups, by number."""
+        self._seen: set[DataGroupMember] = set()
+        self._staged: set[tuple[GroupId, int]] = set()
+        """Moves of which something may lie here, by the group that it was pulled for."""
 
     def is_copied(self, move: int) -> bool:
         """True once the bulk is here."""
@@ -116,6 +126,7 @@ class Mover:
         records = self._node.state.moves.records
         for number in self.copying.keys() - {record.move.number for record in records if record.decision is None}:
             del self.copying[number]
+        self._let_go_of_what_is_over()
         for group, deed in [self._wanted[number] for number in sorted(self._wanted)]:
             await self._tried(deed.move, self._fetch(group, deed))
         for record in records:
@@ -123,13 +134,32 @@ class Mover:
             if member is None or member.raft.membership is None or record.decision is not None:
                 continue
             known = self.copying.setdefault(record.move.number, Copying())
-            states = [member.slots.states.state_of(slot) for slot in record.move.slots]
-            if all(state.move == record.move.number and state.deed is Deed.INSTALL for state in states):
-                continue
+            install = (record.move.number, RANK[Deed.INSTALL])
+            if all(member.slots.states.state_of(slot).rank >= install for slot in record.move.slots):
+                continue  # it is installed here, or over: after a start the meta log comes anew
             if not known.is_copied:
                 await self._tried(record.move.number, self._copy(member, record, fenced=False))
             elif record.copied and known.ready is None:
                 await self._tried(record.move.number, self._copy(member, record, fenced=True))
+
+    def _let_go_of_what_is_over(self) -> None:
+        """Have removed what was pulled for moves whose end this node has passed by: in a snapshot, or before a start.
+
+        The end of a move that is applied does that by itself; what is pulled while it is, comes too late for it.
+        """
+        members = set(self._node.data_members)
+        for member in members - self._seen:
+            self._staged.update((member.group, move) for move in member.store.staged_moves())
+        self._seen = members
+        if self._node.meta is None or not self._node.meta.is_level:
+            return
+        book = self._node.state.moves
+        for group, move in sorted(self._staged):
+            member_now = self._node.data(group)
+            if member_now is None or move not in member_now.store.staged_moves():
+                self._staged.discard((group, move))
+            elif book.record(move) is None:
+                self._node.context.runtime.call_soon(partial(member_now.end_move_if_over, move))
 
     async def _tried(self, move: int, copying: Coroutine[Any, None, None]) -> None:
         try:
@@ -191,6 +221,9 @@ class Mover:
         raise refusal
 
     async def _pull(self, member: DataGroupMember, move: int, source: _Source) -> None:
+        if member.is_closed:
+            raise UnknownGroup(f"this node left group {member.group} meanwhile")
+        self._staged.add((member.group, move))
         staging = member.store.staging(move)
         if staging.content() != source.content:
             staging.begin(source.content)

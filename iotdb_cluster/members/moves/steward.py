@@ -63,7 +63,7 @@ class MoveSteward:
             self._reckoned = (roster.table, roster.leaving, book)
             transfers = demanded(roster.table, roster.staying, book)
             headers = frozenset(header for each in transfers for header in (each.source, each.target))
-            self._planned = next_moves(roster.table, roster.staying, book), headers
+            self._planned = next_moves(transfers, book), headers
         return self._planned
 
     def look_after_meta(self, meta: MetaGroupMember, roster: Roster, now_ms: int) -> None:
