@@ -1,48 +1,33 @@
 """A session on the client port: what a Python user writes with."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from iotdb_cluster.client.connection import ThriftClient
-from iotdb_cluster.client.failover import Address, Failover, parse_address
+from iotdb_cluster.client.failover import Address, parse_address
+from iotdb_cluster.client.logins import Account, Login, Logins
 from iotdb_cluster.client.result import Opened, Result
-from iotdb_cluster.client.routes import Routes
 from iotdb_cluster.client.statuses import check, error_of, error_of_status, had_no_effect
-from iotdb_cluster.client.tables import TABLET_ROWS, tablets_of
+from iotdb_cluster.client.tables import TABLET_ROWS, is_table, tablets_of
 from iotdb_cluster.client.values import DEFAULT_ENCODING, packed_column, packed_times, text_of, type_of
 from iotdb_cluster.errors import (
-    ClusterError,
     MalformedInput,
     OutcomeUnknown,
     RequestError,
     RowsRefused,
-    Unreachable,
     ValueRefused,
 )
-from iotdb_cluster.types.report import Report
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
 from iotdb_cluster.wire.idl import STRUCTS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SERVICE = "ClientExtension"
-"""The calls of `TSIService` under the same names, which any server understands, and those that only ours have."""
-PROTOCOL_V1 = 0
-CLOSE_TIMEOUT_MS = 1_000
-REPORT_TIMEOUT_MS = 1_000
-ROUTES_FOR_S = 10.0
-"""After so long it is asked again who leads what: nobody tells when another node takes over."""
 BATCH_FAILED = -3
 
-_OpenSession = STRUCTS["TSOpenSessionReq"].make
-_CloseSession = STRUCTS["TSCloseSessionReq"].make
 _CreateTimeseries = STRUCTS["TSCreateTimeseriesReq"].make
 _Insert = STRUCTS["TSInsertReq"].make
 _InsertBatch = STRUCTS["TSBatchInsertionReq"].make
@@ -60,8 +45,6 @@ STATEMENT_ID = 0
 READING = frozenset({"SELECT", "SHOW", "COUNT", "LIST", "EXPLAIN"})
 """Statements that begin so change nothing, and may be sent as often as one likes."""
 
-T = TypeVar("T")
-
 Row = tuple[str, int, Sequence[str], Sequence[object]]
 """Device, time in milliseconds, measurements, and as many values; None for a measurement that has none."""
 
@@ -73,17 +56,6 @@ class ServerProperties:
     version: str
     time_aggregations: tuple[str, ...]
     timestamp_precision: str
-
-
-class _Login:
-    """A connection with its session."""
-
-    def __init__(self, client: ThriftClient, session_id: int) -> None:
-        self.client = client
-        self.session_id = session_id
-
-    def close(self) -> None:
-        self.client.close()
 
 
 class Session:
@@ -112,36 +84,32 @@ class Session:
     ) -> None:
         given = [nodes] if isinstance(nodes, str) else nodes
         addresses = [parse_address(node) if isinstance(node, str) else node for node in given]
-        self._user = user
-        self._password = password
-        self._time_zone = time_zone
+        account = Account(user, password, time_zone)
+        self._logins = Logins(addresses, account, timeout_ms, direct=direct and len(addresses) > 1)
         self._repeatable = repeatable
         self._timeout_ms = timeout_ms
-        self._addresses = addresses
-        self._failover = Failover(addresses, self._login, timeout_ms)
-        self._direct = direct and len(addresses) > 1
-        self._routes = Routes({})
-        self._routes_until_s = 0.0
-        self._by_leader: dict[Address, Failover[_Login]] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def open(self) -> Self:
         """Log in now rather than with the first call; raises `StatusError` 600 for a wrong name or password."""
-        self._failover.run(lambda login, timeout_ms: None, repeatable=True)
+        self._logins.way().run(lambda login, timeout_ms: None, repeatable=True)
         return self
 
     def close(self) -> None:
         """Log out; where the node cannot be told, it ends the session with the connection."""
-        for failover in (self._failover, *self._by_leader.values()):
-            if failover.connection is not None:
-                _log_out(failover.connection)
-            failover.close()
+        self._logins.close()
+
+    def cancel(self) -> None:
+        """End this session's queries on the node, also one that a call waits for; from any thread.
+
+        The call that waits raises `StatusError`; the next one logs in again. What changes something is not undone.
+        """
+        self._logins.cancel()
 
     def drop(self) -> None:
-        """Leave all connections at once, whatever runs on them; nodes end that, and the next call logs in again."""
-        for failover in (self._failover, *self._by_leader.values()):
-            failover.close()
+        """Leave all connections at once, as after a call that was interrupted; the next call logs in again."""
+        self._logins.drop()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -198,7 +166,7 @@ class Session:
         errors: dict[int, RequestError] = {}
         waiting = list(range(len(rows)))
 
-        def attempt(login: _Login, timeout_ms: int) -> None:
+        def attempt(login: Login, timeout_ms: int) -> None:
             request = _InsertRows(
                 sessionId=login.session_id,
                 deviceIds=[columns[row][0] for row in waiting],
@@ -218,7 +186,7 @@ class Session:
                 raise again[waiting[0]]
 
         try:
-            self._failover.run(attempt, repeatable=self._repeatable)
+            self._logins.way().run(attempt, repeatable=self._repeatable)
         except RequestError as error:
             if len(waiting) == len(rows):
                 raise
@@ -226,21 +194,7 @@ class Session:
         if errors:
             raise RowsRefused(dict(sorted(errors.items())), len(rows))
 
-    def insert_table(
-        self, device: str, table: "pa.Table | DataFrame", *, time: str | None = None, rows_max: int = TABLET_ROWS
-    ) -> int:
-        """Write an Arrow table or a pandas DataFrame of any length; returns how many points that were.
-
-        The times are the column `time`, or else one called `Time` or `time`, or else a DataFrame's index: timestamps
-        (without a zone they count as UTC) or milliseconds. Every other column is a measurement; nulls, and NaN in a
-        DataFrame, are gaps. Goes out as several tablets: when one fails, those before it stay written.
-        """
-        points = 0
-        for measurements, data_types, times, columns in tablets_of(table, time, rows_max):
-            self.insert_tablet(device, measurements, data_types, times, columns)
-            points += len(times) * len(columns)
-        return points
-
+    @overload
     def insert_tablet(
         self,
         device: str,
@@ -248,11 +202,53 @@ class Session:
         data_types: Sequence[DataType | str],
         times: ArrayLike,
         columns: Sequence[ArrayLike | Sequence[str]],
-    ) -> None:
-        """Write many rows of one device at once: `times` in milliseconds, and for each measurement as many values.
+    ) -> int: ...
 
-        A tablet has no gaps. Unknown series are created with the types given, where the cluster allows that.
+    @overload
+    def insert_tablet(
+        self, device: str, table: "pa.Table | DataFrame", /, *, time: str | None = None, rows_max: int = TABLET_ROWS
+    ) -> int: ...
+
+    def insert_tablet(
+        self,
+        device: str,
+        measurements: "Sequence[str] | pa.Table | DataFrame",
+        data_types: Sequence[DataType | str] | None = None,
+        times: ArrayLike | None = None,
+        columns: Sequence[ArrayLike | Sequence[str]] | None = None,
+        *,
+        time: str | None = None,
+        rows_max: int = TABLET_ROWS,
+    ) -> int:
+        """Write many rows of one device at once, from numpy columns, Arrow or pandas; returns how many points.
+
+        With columns: `times` in milliseconds, and for each of `measurements` its type and as many values. Such a tablet
+        has no gaps, and goes out as one.
+
+        With a table (Arrow, or a DataFrame) of any length: the times are the column `time`, or else one called `Time`
+        or `time`, or else a DataFrame's index: timestamps (without a zone they count as UTC) or milliseconds. Every
+        other column is a measurement; nulls, and NaN in a DataFrame, are gaps. It goes out as several tablets of at
+        most `rows_max` rows: when one fails, those before it stay written.
+
+        Unknown series are created with the types given, where the cluster allows that. Raises `ValueRefused`.
         """
+        if data_types is None and times is None and columns is None:
+            tablets = tablets_of(measurements, time, rows_max)
+            return sum(self._insert_columns(device, *tablet) for tablet in tablets)
+        if data_types is None or times is None or columns is None:
+            raise ValueRefused("a tablet of columns takes measurements, data_types, times and columns")
+        if time is not None or is_table(measurements):
+            raise ValueRefused("a table brings its own types, times and columns: give it alone, or with time=")
+        return self._insert_columns(device, measurements, data_types, times, columns)
+
+    def _insert_columns(
+        self,
+        device: str,
+        measurements: Sequence[str],
+        data_types: Sequence[DataType | str],
+        times: ArrayLike,
+        columns: Sequence[ArrayLike | Sequence[str]],
+    ) -> int:
         kinds = [type_of(data_type) for data_type in data_types]
         if not len(measurements) == len(kinds) == len(columns):
             raise ValueRefused(f"{len(measurements)} measurements, {len(kinds)} types and {len(columns)} columns")
@@ -262,7 +258,7 @@ class Session:
             if len(column) != size:  # type: ignore[arg-type]
                 raise ValueRefused(f"{name} has {len(column)} values for {size} times")  # type: ignore[arg-type]
         if size == 0:
-            return
+            return 0
         values = b"".join(map(packed_column, measurements, kinds, columns))
 
         def request(session_id: int) -> tuple[Any]:
@@ -279,6 +275,7 @@ class Session:
             )
 
         self._call("insertBatch", request, status=lambda answer: answer.status, device=device)
+        return size * len(columns)
 
     def delete_data(self, paths: Sequence[str] | str, time: int) -> None:
         """Delete the points of all series that the paths or patterns match with times at or below `time`."""
@@ -319,7 +316,7 @@ class Session:
     def execute_batch(self, statements: Sequence[str]) -> None:
         """Carry out statements in order, all of them whatever fails; raises `RowsRefused` when some of them did."""
 
-        def attempt(login: _Login, timeout_ms: int) -> Any:
+        def attempt(login: Login, timeout_ms: int) -> Any:
             request = _ExecuteBatch(sessionId=login.session_id, statements=list(statements))
             answer = login.client.call("executeBatchStatement", (request,), timeout_ms)
             if answer.result is None:
@@ -328,7 +325,7 @@ class Session:
 
         if not statements:
             return
-        answer = self._failover.run(attempt, repeatable=False)
+        answer = self._logins.way().run(attempt, repeatable=False)
         error = error_of_status(answer.status)
         if error is not None:
             raise RowsRefused(_batch_errors(answer.result, error), len(statements))
@@ -351,7 +348,7 @@ class Session:
     def set_time_zone(self, zone: str) -> None:
         """Another time zone for this session, also after a change of nodes; raises `StatusError` 403."""
         self._call("setTimeZone", lambda session_id: (_SetTimeZone(sessionId=session_id, timeZone=zone),))
-        self._time_zone = zone
+        self._logins.time_zone = zone
 
     def properties(self) -> ServerProperties:
         """What the server says of itself."""
@@ -375,51 +372,19 @@ class Session:
         `device` is whose rows it writes, for the way to them.
         """
 
-        def attempt(login: _Login, timeout_ms: int) -> Any:
+        def attempt(login: Login, timeout_ms: int) -> Any:
             answer = login.client.call(method, args(login.session_id), timeout_ms)
             found = status(answer)
             if found is not None:
                 check(found)
             return answer
 
-        failover = self._failover if device is None or not self._direct else self._way_to(device)
-        return failover.run(attempt, repeatable=self._repeatable)
-
-    def _way_to(self, device: str) -> "Failover[_Login]":
-        """The nodes in the order in which a device's rows try them: who leads them first."""
-        now_s = monotonic()
-        if now_s >= self._routes_until_s:
-            self._routes_until_s = now_s + ROUTES_FOR_S
-            self._learn_routes()
-        leader = self._routes.leader_of(device)
-        if leader is None:
-            return self._failover
-        if leader not in self._by_leader:
-            others = [address for address in self._addresses if address != leader]
-            self._by_leader[leader] = Failover([leader, *others], self._login, self._timeout_ms)
-        return self._by_leader[leader]
-
-    def _learn_routes(self) -> None:
-        """Ask every node; those that do not answer, or cannot, are left out."""
-        reports: dict[Address, Report] = {}
-        for address in self._addresses:
-            with suppress(RequestError):
-                login = self._login(address, REPORT_TIMEOUT_MS)
-                try:
-                    answer = login.client.call("report", (login.session_id,), REPORT_TIMEOUT_MS)
-                    reports[address] = Report.from_json(answer.json)
-                finally:
-                    _log_out(login)
-                    login.close()
-        self._routes = Routes(reports)
-        # A way that began elsewhere goes back to the leader with the next call.
-        for failover in self._by_leader.values():
-            failover.begin_again()
+        return self._logins.way(device).run(attempt, repeatable=self._repeatable)
 
     def _opened(self, method: str, sql: str, fetch_size: int, *, repeatable: bool) -> Opened:
         """The answer to a statement, with what it takes to ask for more."""
 
-        def attempt(login: _Login, timeout_ms: int) -> Opened:
+        def attempt(login: Login, timeout_ms: int) -> Opened:
             request = _Execute(
                 sessionId=login.session_id, statement=sql, statementId=STATEMENT_ID, fetchSize=max(1, fetch_size)
             )
@@ -427,38 +392,10 @@ class Session:
             check(answer.status)
             return Opened(login.client, login.session_id, answer, self._timeout_ms)
 
-        return self._failover.run(attempt, repeatable=repeatable, patient=True)
+        return self._logins.way().run(attempt, repeatable=repeatable, patient=True)
 
     def _may_repeat(self, error: RequestError) -> bool:
         return had_no_effect(error) or (self._repeatable and isinstance(error, OutcomeUnknown))
-
-    def _login(self, address: Address, timeout_ms: int) -> _Login:
-        client = ThriftClient(address, SERVICE, connect_timeout_ms=timeout_ms)
-        try:
-            request = _OpenSession(client_protocol=PROTOCOL_V1, username=self._user, password=self._password)
-            answer = _harmless(lambda: client.call("openSession", (request,), timeout_ms))
-            check(answer.status)
-            if self._time_zone is not None:
-                zone = _SetTimeZone(sessionId=answer.sessionId, timeZone=self._time_zone)
-                check(_harmless(lambda: client.call("setTimeZone", (zone,), timeout_ms)))
-        except ClusterError:
-            client.close()
-            raise
-        return _Login(client, answer.sessionId)
-
-
-def _log_out(login: _Login) -> None:
-    """End a session; where the node cannot be told, it ends it with the connection."""
-    with suppress(ClusterError):
-        login.client.call("closeSession", (_CloseSession(sessionId=login.session_id),), CLOSE_TIMEOUT_MS)
-
-
-def _harmless(call: Callable[[], T]) -> T:
-    """A call whose effect is a session alone: without an answer, the next node is as good."""
-    try:
-        return call()
-    except OutcomeUnknown as error:
-        raise Unreachable(error.message) from error
 
 
 def _batch_errors(results: Sequence[int], error: RequestError) -> dict[int, RequestError]:

@@ -36,6 +36,12 @@ def tablets_of(table: "pa.Table | DataFrame", time: str | None, rows_max: int) -
         yield from without_gaps(names, kinds, times_of(arrow.column_names[at], part.column(at)), part)
 
 
+def is_table(given: object) -> bool:
+    """True for an Arrow table, and for a DataFrame, which has only come here when pandas is there."""
+    pandas = sys.modules.get("pandas")
+    return isinstance(given, pa.Table) or (pandas is not None and isinstance(given, pandas.DataFrame))
+
+
 def without_gaps(
     names: Sequence[str], kinds: Sequence[DataType], times: NDArray[np.int64], rows: pa.Table
 ) -> Iterator[Tablet]:
@@ -89,9 +95,7 @@ def times_of(name: str, column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def _from_pandas(frame: "DataFrame", time: str | None) -> pa.Table:
-    """A DataFrame has only come here when pandas is there."""
-    pandas = sys.modules.get("pandas")
-    if pandas is None or not isinstance(frame, pandas.DataFrame):
+    if not is_table(frame):
         raise ValueRefused(f"a table is a pyarrow.Table or a pandas.DataFrame, not {type(frame).__name__}")
     names = [str(name) for name in frame.columns]
     if time is None and not set(TIME_NAMES) & set(names):

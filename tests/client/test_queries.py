@@ -1,6 +1,9 @@
 """What a session asks of a real node, and the tables it gives and takes."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ import pytest
 from iotdb_cluster.client import result as results
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.errors import CommandRefused, RequestError, RowsRefused, StatusError, ValueRefused
+from iotdb_cluster.members.query.open_queries import OpenQuery
 from iotdb_cluster.types.schema import DataType
 from tests.client.rig import client_ports
 from tests.services.rig import RunningNode
@@ -80,7 +84,7 @@ def test_what_was_written_from_arrow_comes_back_as_arrow(session: Session) -> No
             "none": pa.array([None] * 3, pa.int32()),
         }
     )
-    assert 5 == session.insert_table("root.q.arrow", table, rows_max=2)
+    assert 5 == session.insert_tablet("root.q.arrow", table, rows_max=2)
     back = session.query("SELECT x, y, z FROM root.q.arrow").to_arrow()
     assert ["Time", "root.q.arrow.x", "root.q.arrow.y", "root.q.arrow.z"] == back.column_names
     wanted = table.drop_columns(["none"]).set_column(3, "z", table["z"].cast(pa.int32()))
@@ -90,7 +94,7 @@ def test_what_was_written_from_arrow_comes_back_as_arrow(session: Session) -> No
 def test_what_was_written_from_pandas_comes_back_as_pandas(session: Session) -> None:
     times = pd.date_range("2024-01-01", periods=3, freq="h", tz="Europe/Berlin")
     frame = pd.DataFrame({"t": [20.5, np.nan, 21.0], "ok": [True, False, True]}, index=times)
-    assert 5 == session.insert_table("root.q.pandas", frame)
+    assert 5 == session.insert_tablet("root.q.pandas", frame)
     back = session.query("SELECT t, ok FROM root.q.pandas").to_pandas()
     assert list(times.tz_convert("UTC")) == list(back.index)
     assert [20.5, 21.0] == back["root.q.pandas.t"].dropna().tolist()
@@ -108,7 +112,45 @@ def test_what_was_written_from_pandas_comes_back_as_pandas(session: Session) -> 
 )
 def test_a_table_that_cannot_be_written_is_refused_by_name(session: Session, table: object, match: str) -> None:
     with pytest.raises(ValueRefused, match=match):
-        session.insert_table("root.q.bad", table)  # type: ignore[arg-type]
+        session.insert_tablet("root.q.bad", table)  # type: ignore[call-overload]
+
+
+def test_columns_and_a_table_are_not_mixed(session: Session) -> None:
+    with pytest.raises(ValueRefused, match="takes measurements, data_types, times and columns"):
+        session.insert_tablet("root.q.bad", ["x"], ["INT32"])  # type: ignore[call-overload]
+    table = pa.table({"time": [1], "x": [1]})
+    with pytest.raises(ValueRefused, match="brings its own types, times and columns"):
+        session.insert_tablet("root.q.bad", table, ["INT32"], [1], [[1]])  # type: ignore[call-overload]
+    with pytest.raises(ValueRefused, match="is a pyarrow.Table or a pandas.DataFrame, not list"):
+        session.insert_tablet("root.q.bad", ["x"])  # type: ignore[call-overload]
+    assert 2 == session.insert_tablet("root.q.counted", ["x", "y"], ["INT32", "TEXT"], [1], [[1], ["a"]])
+
+
+def test_a_query_that_a_call_waits_for_is_cancelled_on_the_node(
+    node: RunningNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def endless(self: OpenQuery, count: int, max_bytes: int) -> Any:
+        begun.set()
+        try:
+            while True:
+                self.running.check()
+                ended.wait(0.01)
+        finally:
+            ended.set()
+
+    with Session([node.client_address]) as session:
+        monkeypatch.setattr(OpenQuery, "page", endless)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(session.query, "SELECT i FROM root.q.d")
+            assert begun.wait(30)
+            session.cancel()
+            with pytest.raises(StatusError, match="the session was closed"):
+                waiting.result(30)
+        assert ended.is_set()
+        monkeypatch.undo()
+        assert ROWS == len(session.query("SELECT i FROM root.q.d").read())
 
 
 def test_execute_carries_out_everything(session: Session) -> None:
@@ -155,12 +197,12 @@ def test_a_query_goes_on_at_the_next_node(node: RunningNode) -> None:
 def test_pages_that_are_lost_are_asked_again_only_while_none_was_handed_out(node: RunningNode) -> None:
     with Session([node.client_address]) as session:
         result = session.query("SELECT i FROM root.q.d", fetch_size=10)
-        session._failover.close()
+        session.drop()
         assert ROWS == len(result.read())
         result = session.query("SELECT i FROM root.q.d", fetch_size=10)
         pages = result.pages()
         next(pages)
-        session._failover.close()
+        session.drop()
         with pytest.raises(RequestError):
             list(pages)
 

@@ -24,6 +24,9 @@ from tests.server.rig import CODEC, serving
 SERVICE = "MetaExtension"
 CONTROL = (Lane.CONTROL, 0)
 TIME_MS = 10_000
+IDENTIFIER, OTHER_IDENTIFIER = 5, 6
+OUR_LANES = (f"lane-{IDENTIFIER}-", f"lane-{OTHER_IDENTIFIER}-")
+"""Threads to the peers of these tests; clusters that other tests keep for the whole run have lanes, too."""
 
 
 def hello_fields(identifier: int) -> dict[str, Any]:
@@ -58,7 +61,7 @@ class Names:
 class Peer:
     """A node that answers; `seen` has the terms of all `timeoutNow` calls, by which calls are told apart."""
 
-    identifier: int = 5
+    identifier: int = IDENTIFIER
     seen: list[int] = field(default_factory=list)
     hellos: list[int] = field(default_factory=list)
     before_answer: Callable[[int], None] = lambda term: None
@@ -85,7 +88,7 @@ class Peer:
         return 77
 
 
-def node_at(server: ThriftServer, identifier: int = 5) -> Node:
+def node_at(server: ThriftServer, identifier: int = IDENTIFIER) -> Node:
     host, port = server.address
     return Node(host, port, NodeId(identifier), 1)
 
@@ -97,7 +100,7 @@ def transport(**options: Any) -> Iterator[PeerTransport]:
         yield made
     finally:
         assert made.close(10)
-        assert [] == [t.name for t in threading.enumerate() if t.name.startswith("lane-")]
+        assert [] == [t.name for t in threading.enumerate() if t.name.startswith(OUR_LANES)]
 
 
 @contextmanager
@@ -229,7 +232,7 @@ def test_a_lane_that_idles_ends_its_thread_and_comes_back_when_needed() -> None:
         send(made, to, 1, outcomes)
         assert [1] == outcomes.wait(1)
         for thread in threading.enumerate():
-            if thread.name.startswith("lane-"):
+            if thread.name.startswith(OUR_LANES):
                 thread.join(10)
         assert 0 == made.lane_count
         send(made, to, 2, outcomes)
@@ -334,7 +337,7 @@ def test_a_peer_that_dies_behind_a_call_leaves_its_outcome_unknown() -> None:
 
 def test_another_node_at_the_address_is_not_called() -> None:
     with peer_and_transport() as (peer, to, made):
-        meant = replace(to, identifier=NodeId(6))
+        meant = replace(to, identifier=NodeId(OTHER_IDENTIFIER))
         with pytest.raises(Unreachable, match="5 answers where 6 was expected"):
             made.call(meant, Port.META, "timeoutNow", arguments(1), TIME_MS).wait()
         outcomes = Outcomes()
