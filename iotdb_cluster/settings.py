@@ -274,6 +274,15 @@ class Settings:
     catch_up_keep_mb: int = _setting(
         "storage", 256, "What is kept, beyond that, for a peer that is pulling a snapshot.", SIZE_MB
     )
+    slot_move_mb_per_second: int = _setting(
+        "storage", 64, "Data that moves to this node when nodes come or go is copied at this rate at most.", SIZE_MB
+    )
+    slot_move_timeout_s: int = _setting(
+        "storage",
+        600,
+        "A move of slots that stands still for so long is given up, and begun again.",
+        _between(1, 86_400),
+    )
     disk_reserve_mb: int = _setting(
         "storage", 512, "Below this much free disk, writes are answered 503.", _between(0, 1_048_576)
     )

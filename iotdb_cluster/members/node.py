@@ -78,7 +78,6 @@ class ClusterNode:
     ) -> None:
         self._settings = settings
         self._removed = removed
-        self._moves_slots = moves is not None
         self._identity = IdentityStore(disk)
         journal = Journal(disk, settings=JournalSettings(segment_max_bytes=settings.segment_max_mb * MIB))
         runtime = Runtime(clock=clock, journal=journal, wake=wake)
@@ -294,7 +293,6 @@ class ClusterNode:
         return founding.table.slots_of(header)
 
     def _set_meta(self, member: MetaGroupMember) -> None:
-        member.moves_slots = self._moves_slots
         self.meta = member
         self.context.runtime.add(member)
 

@@ -4,7 +4,7 @@ import gc
 import random
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from iotdb_cluster.members.clock import MonotonicClock
 from iotdb_cluster.members.data.service import DataService
 from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
 from iotdb_cluster.members.meta.service import MetaService
+from iotdb_cluster.members.moves.mover import MoveSettings
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.server.loop import Background, End, Turns
@@ -73,9 +74,14 @@ class NodeProcess:
             submit=self._background.submit,
             wake=self._turns.wake,
             removed=self._end.stop,
+            moves=MoveSettings(settings.slot_move_mb_per_second, settings.slot_move_timeout_s),
         )
         greeting.node = self._node
         self._servers = self._bind(codec)
+        self._lives = [
+            threading.Thread(target=self._live, args=(each,), name=name, daemon=True)
+            for name, each in (("life", self._node.live), ("moves", self._node.move_slots))
+        ]
 
     def _bind(self, codec: Codec) -> list[ThriftServer]:
         """Take the three ports before anything is written, so that a port in use leaves no trace."""
@@ -116,8 +122,8 @@ class NodeProcess:
         self._turns.start()
         for server in self._servers:
             server.start()
-        life = threading.Thread(target=self._live, name="life", daemon=True)
-        life.start()
+        for life in self._lives:
+            life.start()
         log.info("node_serves", node=str(self._node.me), client_port=self._settings.local_client_port)
         if ready is not None:
             ready()
@@ -129,11 +135,11 @@ class NodeProcess:
         """End in good order; from any thread, also from a signal handler."""
         self._end.stop(reason)
 
-    def _live(self) -> None:
+    def _live(self, what: Callable[[], Coroutine[Any, None, None]]) -> None:
+        """What the node does by itself. Whatever ends it ends the node, too: who is not watched over is not told."""
         try:
-            drive(self._node.live(), self._clock)
+            drive(what(), self._clock)
         except BaseException as error:  # noqa: BLE001 - told, and the node ends
-            # A node that is not watched over any more would not be announced, repaired, or told that it was removed.
             if not self._end.is_near:
                 self._end.fault(error)
 
@@ -147,6 +153,8 @@ class NodeProcess:
         stopped = self._turns.stop(STOP_TIMEOUT_S)
         self._background.stop(STOP_TIMEOUT_S)
         self._transport.close(STOP_TIMEOUT_S)
+        for life in self._lives:
+            life.join(STOP_TIMEOUT_S / 4)
         if in_good_order and stopped:
             self._node.close()
         self._disk.close()

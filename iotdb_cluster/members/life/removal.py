@@ -14,11 +14,7 @@ class MajorityMissing(RequestError):
     """A removal that would leave a group without a majority that answers; nothing was changed."""
 
 
-class SlotsOwned(RequestError):
-    """A removal of a node whose slots nobody else could take over; nothing was changed."""
-
-
-def judged_removal(payload: Payload, roster: Roster, live: Nodes, *, moves_slots: bool = False) -> Payload:
+def judged_removal(payload: Payload, roster: Roster, live: Nodes) -> Payload:
     """The REMOVE_NODE entry to log: urgent where the node is dead and another change may wait for it.
 
     `live` are the nodes that answer the meta group's leader. What the log itself can judge is left to it. Raises
@@ -28,12 +24,6 @@ def judged_removal(payload: Payload, roster: Roster, live: Nodes, *, moves_slots
     known = roster.node(node.identifier)
     if known is None or roster.is_joining(node.identifier) or node.identifier in roster.leaving:
         return payload
-    owned = len(roster.table.slots_of(known.identifier)) if known.identifier in roster.table.identifiers else 0
-    if owned and not moves_slots:
-        # Without the moving of slots it would stay among the leaving for ever, and hold up every other change.
-        raise SlotsOwned(
-            f"{known} owns {owned} slots, and slots do not move yet: it can't be removed; nothing was changed"
-        )
     is_urgent = node.identifier not in live and roster.change_under_way is not None
     after = roster.after_removing(known, is_urgent=is_urgent)
     missing = missing_majority(roster, after, node.identifier, live)

@@ -59,8 +59,6 @@ class MetaGroupMember(RaftMember):
         self._old_index = raft.log.last_index
         self._heard_commit: LogIndex = 0
         self._leads_since_ms: int | None = None
-        self.moves_slots = False
-        """Nodes that own slots can be removed: their slots move away."""
 
     @property
     def leader(self) -> NodeId | None:
@@ -141,9 +139,7 @@ class MetaGroupMember(RaftMember):
         if self._leads_since_ms is None or now_ms - self._leads_since_ms < window_ms:
             raise ChangeRunning("the meta group has a new leader, which does not know yet who is alive: ask again")
         live = {peer for peer, seen in self.raft.progress.items() if seen.last_contact_ms > now_ms - window_ms}
-        return judged_removal(
-            payload, self.state.roster, frozenset(live | {self.raft.me}), moves_slots=self.moves_slots
-        )
+        return judged_removal(payload, self.state.roster, frozenset(live | {self.raft.me}))
 
     async def catch_up(self, deadline: Deadline) -> None:
         """Make `state` hold everything that was acknowledged before this call."""

@@ -104,11 +104,13 @@ class Mover:
 
     def is_copied(self, move: int) -> bool:
         """True once the bulk is here."""
-        return move in self.copying and self.copying[move].is_copied
+        known = self.copying.get(move)
+        return known is not None and known.is_copied
 
     def ready(self, move: int) -> MoveContent | None:
         """What the install of a move brings, once it is durable here."""
-        return self.copying[move].ready if move in self.copying else None
+        known = self.copying.get(move)
+        return None if known is None else known.ready
 
     def want(self, group: GroupId, deed: GroupDeed) -> None:
         """An install entry waits for its files."""
