@@ -140,7 +140,7 @@ COUNT = _between(1, 1_000_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings of one node, checked. Units: `_ms` milliseconds, `_mb` MiB, `_bytes` bytes."""
+    """All settings of one node, checked. Units: `_ms` milliseconds, `_s` seconds, `_mb` MiB, `_bytes` bytes."""
 
     # Names and defaults of the original, in lower case.
     local_ip: str = _setting(

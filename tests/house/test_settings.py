@@ -84,7 +84,7 @@ def test_every_setting_has_a_meaning_and_every_number_a_unit():
     for item in fields(Settings):
         assert item.metadata["meaning"].endswith("."), item.name
         if isinstance(item.default, int) and not isinstance(item.default, bool) and item.name not in without_unit:
-            assert re.search(r"_(ms|mb|bytes|entries|count|num|max)$", item.name), item.name
+            assert re.search(r"_(ms|s|mb|mb_per_second|bytes|entries|count|num|max)$", item.name), item.name
 
 
 def test_the_raft_core_has_the_same_defaults():
