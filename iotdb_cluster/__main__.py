@@ -4,6 +4,7 @@ Nothing here imports the commands for people, so that a node's process stays sma
 """
 
 import argparse
+import faulthandler
 import os
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,8 @@ def start(conf: Path, *, joins: bool = False) -> int:
     """Run the node that `conf` describes; returns its exit status, raises `ClusterError` when it cannot start."""
     # A wrong setting is told before the node's libraries are loaded, which takes a second.
     configuration = load(conf)
+    # What ends the process at once, as a bad sector under a mapped file does, leaves at least its place behind.
+    faulthandler.enable()
     set_up_logging(configuration.settings)
     from iotdb_cluster.server.node import run_node
 

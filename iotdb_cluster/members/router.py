@@ -252,12 +252,18 @@ class Router:
 
         Cut short, it leaves an empty storage group, and never data that a new one of the same name would show again.
         """
-        if path in self.ready_state().storage_groups:
-            await self._delete_content(path, plan, deadline)
-        await self._one(META_GROUP, plan, deadline)
+        has_begun = False
         try:
+            if path in self.ready_state().storage_groups:
+                await self._delete_content(path, plan, deadline)
+                has_begun = True
+            await self._one(META_GROUP, plan, deadline)
+            has_begun = True
             await self._delete_content(path, plan, deadline)
         except NoLeader as refusal:
+            if not has_begun:
+                raise
+            # Said to be without effect, it would be repeated as a whole, over what was written since.
             raise OutcomeUnknown(f"carried out in part: {refusal.message}") from refusal
 
     async def _delete_content(self, path: str, plan: bytes, deadline: Deadline) -> None:

@@ -1,5 +1,6 @@
 """Reading sealed files: checks, the index, and the points of a series in one part."""
 
+import errno
 import zlib
 from collections import OrderedDict
 from threading import Lock
@@ -8,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iotdb_cluster.errors import Corruption, MalformedInput
+from iotdb_cluster.errors import Corruption, MalformedInput, StorageFailure
 from iotdb_cluster.timeseries.arrow_arrays import column_from_arrow
 from iotdb_cluster.timeseries.frames import Column, Points
 from iotdb_cluster.timeseries.manifest import CHECK_BLOCK_BYTES, SealedFile
@@ -21,19 +22,32 @@ WAY_OUT = "the next start pulls it from another member, if there is one; 'iotdb-
 
 
 def verify_file(disk: Disk, folder: str, file: SealedFile) -> None:
-    """Compare a file with its checksums; raises `Corruption` naming the file and the first block that differs."""
+    """Compare a file with its checksums; raises `Corruption` naming the file and the first block that differs.
+
+    It is read, not mapped: a bad sector under a mapping would end the process without a word.
+    """
     path = f"{folder}/{file.folder_path}"
     try:
-        view = disk.view(path)
+        size = disk.size(path)
+        for number, expected in enumerate(file.block_checks):
+            start = number * CHECK_BLOCK_BYTES
+            if zlib.crc32(_block(disk, path, start)) != expected:
+                end = min(start + CHECK_BLOCK_BYTES, file.size)
+                raise Corruption(path, start, f"the checksum of bytes {start} to {end} is wrong", WAY_OUT)
     except FileNotFoundError as error:
         raise Corruption(path, 0, "the file is missing", WAY_OUT) from error
-    for number, expected in enumerate(file.block_checks):
-        start = number * CHECK_BLOCK_BYTES
-        if zlib.crc32(view[start : start + CHECK_BLOCK_BYTES]) != expected:
-            end = min(start + CHECK_BLOCK_BYTES, file.size)
-            raise Corruption(path, start, f"the checksum of bytes {start} to {end} is wrong", WAY_OUT)
-    if len(view) != file.size:
-        raise Corruption(path, min(len(view), file.size), f"{len(view)} bytes instead of {file.size}", WAY_OUT)
+    if size != file.size:
+        raise Corruption(path, min(size, file.size), f"{size} bytes instead of {file.size}", WAY_OUT)
+
+
+def _block(disk: Disk, path: str, start: int) -> bytes:
+    """A block of a file; a bad sector in it is damage to the file like any other."""
+    try:
+        return disk.read(path, start, CHECK_BLOCK_BYTES)
+    except StorageFailure as failure:
+        if isinstance(failure.__cause__, OSError) and failure.__cause__.errno == errno.EIO:
+            raise Corruption(path, start, f"it cannot be read: {failure}", WAY_OUT) from failure
+        raise
 
 
 def load_index(disk: Disk, folder: str, file: SealedFile) -> FileIndex:

@@ -11,12 +11,12 @@ from iotdb_cluster.members.clock import Deadline, MonotonicClock
 from iotdb_cluster.members.meta.state import Founding, MetaState
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.members.router import Router
-from iotdb_cluster.members.waiting import Outcome
+from iotdb_cluster.members.waiting import NotLeader, Outcome
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.settings import Settings
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import Node, NodeId
-from iotdb_cluster.types.plans import DeletePlan, InsertPlan, PlanKind, SetStorageGroupPlan
+from iotdb_cluster.types.plans import DeletePlan, DeleteStorageGroupPlan, InsertPlan, PlanKind, SetStorageGroupPlan
 from iotdb_cluster.wire.plans import decode_plan, encode_plan
 
 ME = Node("10.0.0.1", 9003, NodeId(1), 40010)
@@ -34,6 +34,7 @@ class OneNode:
         self.catch_ups = 0
         self.fault: Exception | None = None
         self.moving = 0
+        self.fails_after: int | None = None
         self.leader = ME.identifier
         context: Any = SimpleNamespace(
             me=ME, clock=MonotonicClock(), settings=Settings(), directory=None, transport=None
@@ -56,6 +57,8 @@ class OneNode:
         if self.moving:
             self.moving -= 1
             return [SlotMoving("on its way")] * len(plans)
+        if self.fails_after is not None and len(self.plans) >= self.fails_after:
+            raise NotLeader("it leads no more", None)
         self.plans += plans
         return [None] * len(plans)
 
@@ -120,6 +123,19 @@ def test_a_slot_that_moves_for_too_long_is_told_as_without_effect() -> None:
     with pytest.raises(NoLeader):
         node.delete("root.known.*.s", 100)
     assert [] == node.plans
+
+
+@pytest.mark.parametrize("begun", [0, 1, 2])
+def test_a_storage_group_that_is_deleted_in_part_is_not_said_to_be_untouched(begun: int) -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.fails_after = begun
+    clock = MonotonicClock()
+    plan = encode_plan(DeleteStorageGroupPlan("root.known"))
+    deadline = Deadline.after(clock, 200)
+    with pytest.raises(OutcomeUnknown if begun else NoLeader):
+        drive(node.router.execute(PlanKind.DELETE_STORAGE_GROUP, "root.known", plan, deadline), clock)
+    assert [plan] * begun == node.plans
 
 
 def test_a_delete_over_several_storage_groups_is_one_plan_for_each() -> None:

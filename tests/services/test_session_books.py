@@ -2,6 +2,7 @@
 
 import pytest
 
+from iotdb_cluster.errors import Busy
 from iotdb_cluster.members.client.sessions import NotLoggedIn, Sessions, WrongLogin
 from tests.services.clocks import HandClock
 
@@ -44,6 +45,15 @@ def test_idle_sessions_do_not_pile_up(sessions, clock):
         opened(sessions)
         clock.advance(IDLE_MS + 1)
     assert len(sessions) <= 1
+
+
+def test_sessions_are_as_many_as_a_node_can_bear(sessions, clock, monkeypatch):
+    monkeypatch.setattr("iotdb_cluster.members.client.sessions.SESSIONS_MAX_COUNT", 3)
+    first, *_ = [opened(sessions) for _ in range(3)]
+    with pytest.raises(Busy, match="3 sessions"):
+        opened(sessions)
+    sessions.close(first)
+    opened(sessions)
 
 
 def test_a_connection_closes_its_last_session_only(sessions):

@@ -1,5 +1,6 @@
 """Sealed files: others open them as they are, damage is refused by name, and nothing is left over."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,22 @@ def parquet_of(bench: Any) -> str:
     bench.store.release(snapshot)
     (file,) = snapshot.files
     return str(bench.disk.root / file.path)
+
+
+@pytest.mark.parametrize(("number", "fault"), [(errno.EIO, Corruption), (errno.EMFILE, StorageFailure)])
+def test_a_bad_sector_in_a_sealed_file_is_damage_to_that_file(
+    sealed: Any, monkeypatch: pytest.MonkeyPatch, number: int, fault: type[Exception]
+) -> None:
+    path, read = parquet_of(sealed), RealDisk.read
+
+    def refused(disk: RealDisk, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if path.endswith(name):
+            raise StorageFailure("read", name) from OSError(number, "")
+        return read(disk, name, offset, length)
+
+    monkeypatch.setattr(RealDisk, "read", refused)
+    with pytest.raises(fault, match=Path(path).name):
+        sealed.reopen()
 
 
 def test_pandas_opens_a_sealed_file_as_it_is(sealed: Any) -> None:

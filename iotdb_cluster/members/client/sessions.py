@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from iotdb_cluster.errors import RequestError, StatusCode
+from iotdb_cluster.errors import Busy, RequestError, StatusCode
 from iotdb_cluster.members.clock import Clock
+
+SESSIONS_MAX_COUNT = 100_000
+"""Of a node: a client that logs in again and again and never out must not take all its memory."""
 
 
 class NotLoggedIn(RequestError):
@@ -77,7 +80,7 @@ class Sessions:
         return len(self._sessions)
 
     def open(self, caller: Caller, username: str | None, password: str | None) -> Session:
-        """Log in; raises `WrongLogin`."""
+        """Log in; raises `WrongLogin`, and `Busy` when there are too many sessions."""
         given = ((username or "").encode(), (password or "").encode())
         fits = [hmac.compare_digest(mine, theirs) for mine, theirs in zip(self._account, given, strict=True)]
         if not all(fits) and (fits[0] or not self._knows(username or "", password or "")):
@@ -85,6 +88,8 @@ class Sessions:
         now_ms = self._clock.now_ms()
         self._expire(now_ms)
         with self._guard:
+            if len(self._sessions) >= SESSIONS_MAX_COUNT:
+                raise Busy(f"{SESSIONS_MAX_COUNT} sessions are open on this node: close those that are not needed")
             session = Session(next(self._ids), username or "", self._time_zone, now_ms)
             self._sessions[session.id] = session
             self._last_of_connection[caller.id] = session.id

@@ -129,13 +129,14 @@ class Introductions:
         state = self._state()
         identifier = peer.node.identifier
         with self._guard:
-            known = self._last_starts.get(identifier) or state.start_of(identifier)
-            # A start older than all it remembers was forgotten because a later one was acknowledged: we are behind.
-            if known is not None and known.count >= peer.starts[0].count and known not in peer.starts:
-                return (
-                    f"node {identifier} does not remember its start number {known.count}: its folder is an old copy; "
-                    "remove the node and add it again with an empty folder"
-                )
+            # It may have introduced itself to others since it did here: what the meta log says counts as well.
+            for known in (self._last_starts.get(identifier), state.start_of(identifier)):
+                # A start older than all it remembers was forgotten because a later one was acknowledged: we are behind.
+                if known is not None and known.count >= peer.starts[0].count and known not in peer.starts:
+                    return (
+                        f"node {identifier} does not remember its start number {known.count}: its folder is an old "
+                        "copy; remove the node and add it again with an empty folder"
+                    )
             # Strangers are as many as they like to be: what they say is not kept.
             if state.node(identifier) is not None or not state.is_founded:
                 self._last_starts[identifier] = peer.start
