@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from iotdb_cluster.cli.status import ClusterStatus, GroupStatus, NodeStatus
+from iotdb_cluster.client.moving import MB
 from iotdb_cluster.types.identity import NodeId
 
 STORAGE_GROUPS_SHOWN = 2
@@ -21,6 +22,8 @@ def show_status(status: ClusterStatus, console: Console) -> None:
         console.print(f"[yellow]under way[/]: {status.change}")
     console.print(_nodes(status))
     console.print(_groups(status))
+    if status.moves:
+        console.print(_moves(status))
 
 
 def _nodes(status: ClusterStatus) -> Table:
@@ -63,6 +66,22 @@ def _groups(status: ClusterStatus) -> Table:
     for group in status.groups:
         leader = "[red]none[/]" if group.leader is None else str(group.leader)
         table.add_row(group.group, leader, str(group.term), str(group.commit), _applied(group))
+    return table
+
+
+def _moves(status: ClusterStatus) -> Table:
+    title = f"moves ({status.slots_to_move} slots have still to move)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("move", "from", "to", "slots", "state"):
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    table.add_column("copied")
+    for move in status.moves:
+        copies = [
+            f"{each.copied_bytes / MB:.1f} of {each.total_bytes / MB:.1f} MB on {each.node} "
+            f"({each.bytes_per_second / MB:.1f} MB/s, {each.left_bytes / MB:.1f} MB left)"
+            for each in move.copies
+        ]
+        table.add_row(*map(str, (move.number, move.source, move.target, move.slots)), move.state, "\n".join(copies))
     return table
 
 

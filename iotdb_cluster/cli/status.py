@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from iotdb_cluster.client.failover import Address
 from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Term
-from iotdb_cluster.types.report import GroupReport, Report, group_name
+from iotdb_cluster.types.report import GroupReport, MoveReport, Report, group_name
 
 ANSWER_TIMEOUT_MS = 2_000
 
@@ -64,6 +64,29 @@ class GroupStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyStatus:
+    """How far one member of a move's target has copied it."""
+
+    node: NodeId
+    total_bytes: int
+    copied_bytes: int
+    left_bytes: int
+    bytes_per_second: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveStatus:
+    """Slots on their way from the group of one header to that of another; each member of the target copies them."""
+
+    number: int
+    source: NodeId
+    target: NodeId
+    slots: int
+    state: str
+    copies: tuple[CopyStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """The whole cluster; `nodes` and `groups` by identifier, the meta group first."""
 
@@ -74,6 +97,10 @@ class ClusterStatus:
     groups: tuple[GroupStatus, ...]
     change: str | None = None
     """The change of nodes or groups that is under way, if any."""
+    moves: tuple[MoveStatus, ...] = ()
+    """Those that are not over, by number."""
+    slots_to_move: int = 0
+    """How many slots have yet to change their owner."""
 
     def as_json(self) -> dict[str, Any]:
         """For `status --json`."""
@@ -108,7 +135,25 @@ def put_together(reports: Sequence[Report]) -> ClusterStatus:
         ),
         groups=tuple(_group_statuses(reports)),
         change=newest.change,
+        moves=tuple(_move_status(move, reports) for move in newest.moves),
+        slots_to_move=newest.slots_to_move,
     )
+
+
+def _move_status(move: MoveReport, reports: Sequence[Report]) -> MoveStatus:
+    copies = [
+        CopyStatus(
+            node=report.node.identifier,
+            total_bytes=each.total_bytes,
+            copied_bytes=each.copied_bytes,
+            left_bytes=max(0, each.total_bytes - each.copied_bytes),
+            bytes_per_second=each.bytes_per_second,
+        )
+        for report in sorted(reports, key=lambda report: report.node.identifier)
+        for each in report.moves
+        if each.number == move.number and each.total_bytes is not None
+    ]
+    return MoveStatus(move.number, move.source, move.target, move.slots, move.state, tuple(copies))
 
 
 def _age(report: Report) -> tuple[LogIndex, LogIndex]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from iotdb_cluster.client.failover import Address
+from iotdb_cluster.client.moving import moves_in_words
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.types.report import Report
@@ -60,6 +61,10 @@ def what_is_left(report: Report | None) -> str | None:
     wanted = {header for header, members in report.group_members.items() if me in members}
     held = {group.header for group in report.groups if me in group.members}
     missing = len(wanted - held)
+    if not missing and report.slots_to_move:
+        copied = moves_in_words(report.moves)
+        moved = f"slots move: it has {report.slots[me]}, {report.slots_to_move} have still to move"
+        return f"{moved}; {copied}" if copied else moved
     if missing or report.change is not None:
         return f"it is on the ring; {missing} data groups are still to catch up ({report.change or 'members change'})"
     return None

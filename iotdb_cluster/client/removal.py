@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from iotdb_cluster.client.failover import Address
+from iotdb_cluster.client.moving import moves_in_words
 from iotdb_cluster.client.operators import MetaClient, ask_report
 from iotdb_cluster.errors import OutcomeUnknown, RequestError, Unreachable
 from iotdb_cluster.types.identity import NodeId
@@ -144,4 +145,6 @@ class Removal:
 def _progress(report: Report, identifier: NodeId) -> str:
     slots = report.slots.get(identifier, 0)
     groups = sum(identifier in members for header, members in report.group_members.items() if header != identifier)
-    return f"leaving: it owns {slots} slots and is in {groups} data groups of others"
+    copied = moves_in_words([move for move in report.moves if move.source == identifier])
+    drained = f"leaving: it owns {slots} slots and is in {groups} data groups of others"
+    return f"{drained}; {copied}" if copied else drained

@@ -8,12 +8,15 @@ from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.state import MetaState
+from iotdb_cluster.members.moves.mover import Copying, Mover
 from iotdb_cluster.members.raft_member import RaftMember
+from iotdb_cluster.partition.demands import slots_to_move
+from iotdb_cluster.partition.moves import Decision, MoveRecord
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.storage.identity import Identity
 from iotdb_cluster.types.identity import META_GROUP, Node, NodeId
-from iotdb_cluster.types.report import GroupReport, Report
+from iotdb_cluster.types.report import GroupReport, MoveReport, Report
 from iotdb_cluster.version import VERSION
 
 
@@ -22,6 +25,7 @@ class Reported(Protocol):
 
     context: Context
     meta: MetaGroupMember | None
+    mover: Mover
 
     @property
     def me(self) -> Node:
@@ -44,6 +48,8 @@ def node_report(node: Reported) -> Report:
     """What this node knows; a snapshot of values that go on changing."""
     state = node.state
     roster, table = state.roster, state.table
+    to_move = 0 if roster is None else slots_to_move(roster.table, roster.staying, state.moves)
+    now_ms = node.context.clock.now_ms()
     members: list[RaftMember] = ([node.meta] if node.meta else []) + list(node.data_members)
     storage_groups: dict[str, NodeId] = {}
     if table is not None:
@@ -65,8 +71,35 @@ def node_report(node: Reported) -> Report:
         group_members=(
             {} if roster is None else {r.header.identifier: tuple(sorted(r.members)) for r in roster.groups}
         ),
-        change=None if roster is None else roster.change_under_way,
-        silent_ms={} if node.meta is None else _silent_ms(node.meta, node.context.clock.now_ms()),
+        change=None if roster is None else roster.change_under_way or _moving(state, to_move),
+        silent_ms={} if node.meta is None else _silent_ms(node.meta, now_ms),
+        moves=tuple(
+            _move_report(each, node.mover.copying.get(each.move.number), now_ms) for each in state.moves.records
+        ),
+        slots_to_move=to_move,
+    )
+
+
+def _moving(state: MetaState, to_move: int) -> str | None:
+    """What is to be moved, in words; None when nothing is."""
+    if to_move:
+        return f"{to_move} slots have still to move"
+    return f"move {state.moves.records[0].move.number} of slots is being tidied up" if state.moves.records else None
+
+
+def _move_report(record: MoveRecord, here: Copying | None, now_ms: int) -> MoveReport:
+    undecided = "fenced" if record.copied else "copying"
+    states = {None: undecided, Decision.FLIPPED: "moved", Decision.ABORTED: "given up"}
+    here = here or Copying()
+    return MoveReport(
+        number=record.move.number,
+        source=NodeId(record.move.source),
+        target=NodeId(record.move.target),
+        slots=len(record.move.slots),
+        state=states[record.decision],
+        total_bytes=here.total_bytes,
+        copied_bytes=here.pulled_bytes,
+        bytes_per_second=here.bytes_per_second(now_ms),
     )
 
 

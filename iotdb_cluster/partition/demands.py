@@ -1,5 +1,6 @@
 """Which slots have to move for the ring as it is: the moves that the meta group's leader intends next (DESIGN 5.4)."""
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
@@ -47,3 +48,22 @@ def next_moves(wanted: Iterable[SlotTransfer], book: MoveBook) -> tuple[SlotTran
     ]
     parts.sort(key=lambda part: part[:2])
     return tuple(islice((part for _, _, part in parts), max(0, MOST_UNDECIDED - undecided)))
+
+
+def slots_to_move(table: PartitionTable, staying: Iterable[NodeId], book: MoveBook) -> int:
+    """How many slots have yet to change their owner: those of moves that are not decided, and what is `demanded`.
+
+    By counts alone, so it may be asked at any time.
+    """
+    counts = Counter({header: len(table.slots_of(header)) for header in table.headers})
+    under_way = 0
+    for record in book.records:
+        if record.decision is None:
+            size = len(record.move.slots)
+            counts[NodeId(record.move.source)] -= size
+            counts[NodeId(record.move.target)] += size
+            under_way += size
+    headers = sorted(staying, key=lambda header: -counts[header])
+    least, larger_shares = divmod(table.slot_count, len(headers))
+    kept = sum(min(counts[header], least + (rank < larger_shares)) for rank, header in enumerate(headers))
+    return under_way + table.slot_count - kept

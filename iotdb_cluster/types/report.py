@@ -31,6 +31,23 @@ class GroupReport:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveReport:
+    """Slots on their way from the group of one header to that of another, and what this node has copied of them."""
+
+    number: int
+    source: NodeId
+    target: NodeId
+    slots: int
+    state: str
+    """`copying`; `fenced` while writes wait for the rest; then `moved` or `given up`, until both groups are tidy."""
+    total_bytes: int | None = None
+    """What there is to copy to this node; None where it is no member of the target, or does not know yet."""
+    copied_bytes: int = 0
+    bytes_per_second: int = 0
+    """How fast it is being copied; 0 while nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One node's view. Invariant: `groups` holds the meta group first, then data groups by header."""
 
@@ -60,6 +77,10 @@ class Report:
     """What must be over before nodes may come or go again."""
     silent_ms: dict[NodeId, int] = field(default_factory=dict)
     """Said by the leader of the meta group only: how long ago each other member answered it last."""
+    moves: tuple[MoveReport, ...] = ()
+    """Those that are not over."""
+    slots_to_move: int = 0
+    """How many slots have yet to change their owner, those of `moves` that are not decided included."""
 
     @property
     def meta(self) -> GroupReport | None:
@@ -90,6 +111,7 @@ class Report:
                         header: tuple(members) for header, members in _by_node(raw.get("group_members", {})).items()
                     },
                     "silent_ms": _by_node(raw.get("silent_ms", {})),
+                    "moves": tuple(MoveReport(**_known(MoveReport, move)) for move in raw.get("moves", ())),
                 }
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:

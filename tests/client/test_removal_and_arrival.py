@@ -7,11 +7,11 @@ from iotdb_cluster.client.arrival import Arrival, what_is_left
 from iotdb_cluster.client.removal import Removal, Removed
 from iotdb_cluster.errors import CommandRefused, RemoteError, Unreachable
 from iotdb_cluster.types.identity import Node, NodeId
-from iotdb_cluster.types.report import GroupReport, Report
+from iotdb_cluster.types.report import GroupReport, MoveReport, Report
 
 SEEDS = [("a", 1), ("b", 1)]
 TARGET = ("c", 1)
-LEAVER = NodeId(3)
+ME, OTHER, LEAVER = NodeId(1), NodeId(2), NodeId(3)
 
 
 class Clock:
@@ -40,6 +40,10 @@ def report(members, me=1, **known):
         members=tuple(Node("c" if each == LEAVER else "a", 1, NodeId(each), 2) for each in members),
         **known,
     )
+
+
+def move(source, target):
+    return MoveReport(1, source, target, 256, "copying", 4_000_000, 1_000_000, 500_000)
 
 
 @pytest.fixture
@@ -82,12 +86,25 @@ def play(monkeypatch):
 
 def test_a_removal_shows_what_is_left_and_ends_with_0_when_the_node_is_gone(play):
     leaving = {"states": {LEAVER: "leaving"}, "group_members": {NodeId(1): (NodeId(1), LEAVER)}}
+    draining = report([1, 2, 3], slots={LEAVER: 40}, moves=(move(LEAVER, OTHER), move(OTHER, ME)), **leaving)
     outcome, said = play(
         [-1],
-        [report([1, 2, 3]), report([1, 2, 3], slots={LEAVER: 40}, **leaving), report([1, 2, 3]), report([1, 2])],
+        [
+            report([1, 2, 3]),
+            draining,
+            report([1, 2, 3], slots={LEAVER: 20}, **leaving),
+            report([1, 2, 3]),
+            report([1, 2]),
+        ],
     )
     assert 0 == outcome == Removed.GONE
-    assert ["leaving: it owns 40 slots and is in 1 data groups of others", "leaving", "removed"] == said
+    left = "leaving: it owns {} slots and is in 1 data groups of others"
+    assert [
+        f"{left.format(40)}; 1.0 of 4.0 MB copied at 0.5 MB/s, 3.0 MB left in 1 moves",
+        left.format(20),
+        "leaving",
+        "removed",
+    ] == said
 
 
 def test_a_removal_waits_for_another_change_and_goes_on_to_the_next_node(play):
@@ -138,7 +155,6 @@ def group(header, members):
     )  # fmt: skip
 
 
-ME, OTHER = NodeId(1), NodeId(2)
 MEMBERS = {ME: (ME, OTHER), OTHER: (ME, OTHER)}
 STAGES = [
     (None, "the node starts"),
@@ -147,6 +163,18 @@ STAGES = [
     (
         report([1, 2], states={ME: "voter"}, slots={ME: 0}, group_members=MEMBERS, groups=(group(ME, (ME, OTHER)),)),
         "1 data groups are still to catch up",
+    ),
+    (
+        report(
+            [1, 2],
+            states={ME: "voter"},
+            slots={ME: 3},
+            slots_to_move=2,
+            moves=(move(OTHER, ME),),
+            group_members=MEMBERS,
+            groups=(group(ME, (ME, OTHER)), group(OTHER, (ME, OTHER))),
+        ),
+        "it has 3, 2 have still to move; 1.0 of 4.0 MB copied at 0.5 MB/s, 3.0 MB left in 1 moves",
     ),
     (
         report(

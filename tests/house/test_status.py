@@ -11,7 +11,7 @@ from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster, put_together
 from iotdb_cluster.errors import CommandRefused, MalformedInput
 from iotdb_cluster.types.identity import Node, NodeId
-from iotdb_cluster.types.report import GroupReport, Report
+from iotdb_cluster.types.report import GroupReport, MoveReport, Report
 
 NODES = tuple(Node("127.0.0.1", 9000 + n, NodeId(n), 40_000 + n) for n in (1, 2, 3))
 
@@ -124,4 +124,27 @@ def test_what_a_member_is_and_since_when_it_is_silent():
     show_status(status, console)
     text = console.export_text()
     for expected in ("no answer since", ", leaving", "alive, learner", "under way: node 2 is leaving"):
+        assert expected in text
+
+
+def test_moves_are_shown_with_what_each_member_of_the_target_has_copied():
+    move = MoveReport(7, NodeId(1), NodeId(2), 256, "copying")
+    known = [
+        report(1, group(None, 1, 1), moves=(move,), slots_to_move=833),
+        report(2, moves=(dataclasses.replace(move, total_bytes=30_000_000, copied_bytes=12_000_000),)),
+        report(3, moves=(dataclasses.replace(move, total_bytes=9, copied_bytes=9, bytes_per_second=5_000_000),)),
+    ]
+    assert known[1] == Report.from_json(known[1].to_json())
+    status = put_together(known)
+    (only,) = status.moves
+    assert [(2, 18_000_000, 0), (3, 0, 5_000_000)] == [(c.node, c.left_bytes, c.bytes_per_second) for c in only.copies]
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show_status(status, console)
+    text = console.export_text()
+    for expected in (
+        "moves (833 slots have still to move)",
+        "copying",
+        "12.0 of 30.0 MB on 2",
+        "5.0 MB/s, 0.0 MB left",
+    ):
         assert expected in text

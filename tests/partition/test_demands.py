@@ -1,6 +1,6 @@
 """Which moves a ring demands: equal parts, the fewest slots, a few at a time, and an end to it."""
 
-from iotdb_cluster.partition.demands import MOST_UNDECIDED, SLOTS_A_MOVE, demanded, next_moves
+from iotdb_cluster.partition.demands import MOST_UNDECIDED, SLOTS_A_MOVE, demanded, next_moves, slots_to_move
 from iotdb_cluster.partition.moves import Decision, MoveBook
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import GroupId, Node, NodeId
@@ -25,7 +25,10 @@ def carried_out(table: PartitionTable, staying: list[NodeId], decide: Decision) 
             book = book.intend(GroupId(each.source), GroupId(each.target), each.slots)
             count += 1
             assert SLOTS_A_MOVE >= len(each.slots)
-        assert MOST_UNDECIDED >= sum(record.decision is None for record in book.records)
+        undecided = [record.move for record in book.records if record.decision is None]
+        assert MOST_UNDECIDED >= len(undecided)
+        left = [*undecided, *demanded(table, staying, book)]
+        assert sum(len(each.slots) for each in left) == slots_to_move(table, staying, book)
         first = next(record for record in book.records if record.decision is None)
         book = book.decide(first.move.number, decide)
         if decide is Decision.FLIPPED:
@@ -37,6 +40,8 @@ def carried_out(table: PartitionTable, staying: list[NodeId], decide: Decision) 
         if record.decision is None:
             table = table.with_owner(record.move.slots, NodeId(record.move.target))
             moved += len(record.move.slots)
+    if decide is Decision.FLIPPED:
+        assert 0 == slots_to_move(table, staying, MoveBook())
     return table, count, moved
 
 

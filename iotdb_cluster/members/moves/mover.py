@@ -73,10 +73,21 @@ class MoverNode(Protocol):
 class Copying:
     """How far a move has come here; `ready` is the content behind the fence, once all of it is durable here."""
 
-    total_bytes: int = 0
+    total_bytes: int | None = None
+    """Of what the source offered last; None before it has."""
     pulled_bytes: int = 0
     is_copied: bool = False
     ready: MoveContent | None = None
+    began_ms: int = 0
+    began_bytes: int = 0
+    """When the pulling that goes on began, and how much was here by then."""
+    is_pulling: bool = False
+
+    def bytes_per_second(self, now_ms: int) -> int:
+        """How fast it goes on; 0 while nothing is pulled."""
+        if not self.is_pulling:
+            return 0
+        return 1_000 * (self.pulled_bytes - self.began_bytes) // max(1, now_ms - self.began_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +244,14 @@ class Mover:
         known = self.copying[move]
         known.total_bytes = source.content.size_bytes
         known.pulled_bytes = sum(file.size for file in source.content.files if file not in missing)
-        for file, path in zip(source.content.files, source.paths, strict=True):
-            if file in missing:
-                await self._pull_file(member, move, (source, file, path))
+        known.began_ms, known.began_bytes = self._node.context.clock.now_ms(), known.pulled_bytes
+        known.is_pulling = True
+        try:
+            for file, path in zip(source.content.files, source.paths, strict=True):
+                if file in missing:
+                    await self._pull_file(member, move, (source, file, path))
+        finally:
+            known.is_pulling = False
         member.store.prepare_move(move, source.content)
 
     async def _pull_file(self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str]) -> None:
