@@ -11,10 +11,11 @@ from rich.console import Console
 
 from iotdb_cluster.cli.local_cluster import LocalCluster
 from iotdb_cluster.client.operators import ask_report
+from iotdb_cluster.demo.grow_and_shrink import grow_and_shrink
 from iotdb_cluster.demo.load_and_lose import NODE_COUNT, load_and_lose
 from iotdb_cluster.errors import ClusterError
 
-SCENES = {"load-and-lose": load_and_lose}
+SCENES = {"load-and-lose": load_and_lose, "grow-shrink": grow_and_shrink}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

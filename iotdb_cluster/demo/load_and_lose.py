@@ -5,19 +5,18 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from iotdb_cluster.cli.local_cluster import LocalCluster, LocalNode
 from iotdb_cluster.client.operators import MetaClient, ask_report, header_of
-from iotdb_cluster.demo.comparing import Comparison, compare_all
+from iotdb_cluster.demo.comparing import compare_all
 from iotdb_cluster.demo.connections import TabletWriter, create_storage_groups, reader_of
 from iotdb_cluster.demo.loading import Loader
 from iotdb_cluster.demo.plot import draw_temperatures
 from iotdb_cluster.demo.showing import ask_in_sql
 from iotdb_cluster.demo.stations import STATIONS, Site, load_station, sites_of
+from iotdb_cluster.demo.verdict import comparison_table, tell_verdict
 from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.types.report import Report
@@ -52,10 +51,10 @@ def load_and_lose(cluster: LocalCluster, data: Path, plot: Path, console: Consol
     _tell_outage(loader, loss, console)
 
     comparisons = compare_all(sites, NODE_COUNT, reader_of(cluster.nodes))
-    console.print(_table(sites, comparisons, cluster))
+    console.print(comparison_table(sites, comparisons, [node.name for node in cluster.nodes]))
     draw_temperatures({each.site.station.name: each.temperature for each in comparisons if each.node == 0}, plot)
     console.print(f"temperatures, as read back: {plot}")
-    is_equal = _tell_verdict(comparisons, console)
+    is_equal = tell_verdict(comparisons, console)
     return ask_in_sql(cluster, sites, console) and is_equal
 
 
@@ -127,40 +126,3 @@ def _tell_outage(loader: Loader, loss: Loss, console: Console) -> None:
         f"the cluster could not write for [bold]{longest:.2f} s[/] where that node led (the longest wait, {site}); "
         f"no site at all was written for {silence:.2f} s"
     )
-
-
-def _table(sites: list[Site], comparisons: list[Comparison], cluster: LocalCluster) -> Table:
-    title = "temperature in °C, and every point of 12 series compared with the files"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("site", "station"):
-        table.add_column(name, no_wrap=True)
-    for name in ("points", "min", "mean", "max"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for node in cluster.nodes:
-        table.add_column(node.name, justify="center")
-    for site in sites:
-        of_site = [each for each in comparisons if each.site is site]
-        values = of_site[0].temperature.values.astype(float)
-        figures = (values.min(), values.mean(), values.max()) if len(values) else (float("nan"),) * 3
-        table.add_row(
-            site.storage_group,
-            site.station.name,
-            f"{of_site[0].points:,}",
-            *(f"{figure:.1f}" for figure in figures),
-            *("[green]equal[/]" if each.is_equal else f"[red]{_fault(each)}[/]" for each in of_site),
-        )
-    return table
-
-
-def _fault(comparison: Comparison) -> str:
-    return f"{comparison.missing} missing, {comparison.extra} extra, {comparison.different} different"
-
-
-def _tell_verdict(comparisons: list[Comparison], console: Console) -> bool:
-    points = sum(each.points for each in comparisons)
-    bad = [each for each in comparisons if not each.is_equal]
-    if bad:
-        console.print(f"[bold red]{len(bad)} of {len(comparisons)} comparisons found a difference[/]")
-    else:
-        console.print(f"[bold green]{points:,} points read from {NODE_COUNT} nodes, all equal[/]")
-    return not bad

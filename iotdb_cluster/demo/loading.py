@@ -26,14 +26,14 @@ class Writer(Protocol):
 
 @dataclass(slots=True)
 class LoadReport:
-    """What happened while loading. Times are monotonic seconds."""
+    """What happened while writing. Times are monotonic seconds."""
 
     acknowledged: list[tuple[float, float, str]] = field(default_factory=list)
-    """For each tablet: when it was first sent, when it was acknowledged, and its site."""
+    """For each write: when it was first sent, when it was acknowledged, and its site."""
 
-    def longest_wait_s(self, since: float) -> tuple[float, str]:
-        """The longest that a writer waited for a tablet that was acknowledged after `since`, and its site."""
-        waits = [(end - begin, site) for begin, end, site in self.acknowledged if end >= since]
+    def longest_wait_s(self, since: float, until: float = float("inf")) -> tuple[float, str]:
+        """The longest that a writer waited between `since` and `until`, and its site: waits that touch that time."""
+        waits = [(end - begin, site) for begin, end, site in list(self.acknowledged) if end >= since and begin < until]
         return max(waits, default=(0.0, ""))
 
     def longest_silence_s(self, since: float, until: float) -> float:
@@ -43,11 +43,17 @@ class LoadReport:
 
 
 class Loader:
-    """Writer threads over all sites; `done` of `total` tablets are acknowledged."""
+    """Writer threads over all sites; `done` of `total` tablets are acknowledged.
 
-    def __init__(self, sites: list[Site], connect: Callable[[], Writer]) -> None:
+    `pause_s` between two tablets of a writer lets a load last as long as something else; it may be changed meanwhile.
+    """
+
+    def __init__(self, sites: list[Site], connect: Callable[[], Writer], pause_s: float = 0.0) -> None:
+        self.pause_s = pause_s
         self._connect = connect
         self._guard = threading.Lock()
+        self.begun: set[str] = set()
+        """Sites with at least one acknowledged tablet."""
         self._queue: SimpleQueue[Site] = SimpleQueue()
         for site in sites:
             self._queue.put(site)
@@ -85,6 +91,8 @@ class Loader:
                 site = self._queue.get_nowait()
                 for rows in site.tablets:
                     self._write(writer, rows, site.storage_group)
+                    if self.pause_s:
+                        time.sleep(self.pause_s)
         except Empty:
             return
         except BaseException as error:  # noqa: BLE001 - whoever joins the threads raises it
@@ -97,4 +105,5 @@ class Loader:
         writer.write(rows)
         with self._guard:
             self.report.acknowledged.append((begin, time.monotonic(), site))
+            self.begun.add(site)
             self.done += 1
