@@ -298,6 +298,7 @@ class ClusterNode:
 
     def _add(self, member: DataGroupMember) -> None:
         member.install_wanted = lambda deed: self.mover.want(member.group, deed)
+        member.is_fence_up = lambda: self.state.moves.is_fence_up
         self._data[member.group] = member
         self.context.runtime.add(member)
 

@@ -110,6 +110,11 @@ class MoveBook:
         """The move of that number, unless both groups have ended it."""
         return next((record for record in self.records if record.move.number == number), None)
 
+    @property
+    def is_fence_up(self) -> bool:
+        """True while the writers of a slot wait, or are about to: between the copy and the decision."""
+        return any(record.copied and record.decision is None for record in self.records)
+
     def intend(self, source: GroupId, target: GroupId, slots: Iterable[Slot]) -> "MoveBook":
         """A new move; raises `MalformedInput` when a slot of it is in a move that is not decided (DESIGN 5.3)."""
         move = Move(self.newest + 1, source, target, tuple(sorted(set(slots))))

@@ -180,8 +180,8 @@ class GroupStore(StoreReads):
 
         Files of more than `most_bytes` together stay as they are: for a while there are both, the old ones and the new.
 
-        The job gives way when memory grows to twice its limit meanwhile, and then has changed nothing. Raises `Busy`
-        while another job is under way.
+        The job gives way when memory grows to twice its limit meanwhile, or when asked to, and then has changed
+        nothing. Raises `Busy` while another job is under way.
         """
         self._check_idle()
         content = self._content
@@ -206,7 +206,7 @@ class GroupStore(StoreReads):
             task,
             on_finish=lambda: self._finish_compaction(task, owner),
             on_end=self._end_job,
-            should_stop=lambda: content.active_bytes > most_bytes,
+            should_stop=lambda: content.active_bytes > most_bytes or gives_way(),
         )
         self._job = job
         return job

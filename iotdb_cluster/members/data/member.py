@@ -78,6 +78,8 @@ class DataGroupMember(RaftMember):
             self.slots.restore(store.context)
         self.install_wanted: Callable[[GroupDeed], None] = lambda deed: None
         """Told of an install entry whose files are not here yet."""
+        self.is_fence_up: Callable[[], bool] = lambda: False
+        """Whether writers wait behind a fence anywhere: nothing is compacted meanwhile, so that a seal finds room."""
         self.applied = max(self.applied, store.covered)
         self._planner = Planner(
             device_schema=store.device_schema,
@@ -93,6 +95,8 @@ class DataGroupMember(RaftMember):
         self._receiver = receiver
         self._readers = readers
         self._job: Job | None = None
+        self._fences: dict[int, LogIndex] = {}
+        """Where the fences stand in the log that were applied since the start, by move."""
         self._seal_wanted = False
         self._seal_waiters: list[tuple[LogIndex, Pending[None]]] = []
         self._may_compact = True
@@ -244,6 +248,7 @@ class DataGroupMember(RaftMember):
         if deed.deed is Deed.INSTALL:
             content = MoveContent.decode(deed.content)
         before = self.slots.in_slots(deed.slots)
+        self._note_fence(entry.index, deed, has_content=bool(before))
         changed = self.slots.apply(deed)
         log.info("move_step", group=self.group, deed=deed.deed.value, move=deed.move, slots=len(changed))
         if deed.deed is Deed.INSTALL and changed:
@@ -266,6 +271,19 @@ class DataGroupMember(RaftMember):
         slots = [slot_of(group.path) for group in content.storage_groups]
         if all(self.slots.states.state_of(slot).rank >= (move, LAST_RANK) for slot in slots):
             self.store.end_move(self.applied, move)
+
+    def _note_fence(self, index: LogIndex, deed: GroupDeed, *, has_content: bool) -> None:
+        """Remember where a fence stands, and seal at once: writers wait for what lies before it to be copied."""
+        if deed.deed is Deed.FENCE:
+            self._fences.setdefault(deed.move, index)
+            self._seal_wanted = self._seal_wanted or has_content
+        else:
+            self._fences.pop(deed.move, None)
+
+    def fence_index(self, move: int) -> LogIndex:
+        """Up to where files must reach to hold all that came before the fence of a move, which is applied here."""
+        # One that was not applied since the start is in the files.
+        return self._fences.get(move, self.store.covered.index)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 

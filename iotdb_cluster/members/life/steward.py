@@ -36,6 +36,9 @@ log = structlog.get_logger()
 LOOK_MS = 50
 """How often it looks, at most."""
 
+MOVING_LOOK_MS = 10
+"""... while slots move: each step behind a fence is one that writers wait for."""
+
 HAND_OVER_MS = 500
 """A stop waits no longer than this for others to lead."""
 
@@ -76,16 +79,17 @@ class Steward:
         """Look after everything, unless that was done a moment ago."""
         if now_ms < self._look_at_ms or self.is_stopping:
             return
-        self._look_at_ms = now_ms + LOOK_MS
+        meta = self._node.meta
+        self._look_at_ms = now_ms + (MOVING_LOOK_MS if meta is not None and meta.state.moves.records else LOOK_MS)
         self._replicas.review()
         self.exiles.tell(now_ms)
-        meta = self._node.meta
         if meta is None or meta.state.roster is None or not meta.is_level:
             return
         self._look_after_meta(meta, meta.state.roster, now_ms)
         for member in self._node.data_members:
             self._look_after_group(member, meta.state.roster, now_ms)
             self._moves.look_after_group(meta, member, now_ms)
+        self._reports.send()
 
     # -- members -----------------------------------------------------------------------------------------------------
 

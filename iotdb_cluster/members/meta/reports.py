@@ -40,24 +40,39 @@ class MetaReports:
         self._node = node
         self._again_ms = again_ms
         self._again_at_ms: dict[object, int] = {}
+        self._due: list[Payload] = []
 
     def report(self, key: object, payload: Payload, now_ms: int) -> None:
-        """Bring a report, unless the one of this key was brought a moment ago; nobody waits, it is asked for again."""
+        """Bring a report with the next `send`, unless the one of this key was brought a moment ago.
+
+        Nobody waits for it: what is not applied is reported again.
+        """
         meta = self._node.meta
         if meta is None or now_ms < self._again_at_ms.get(key, 0):
             return
         if len(self._again_at_ms) > MOST_KEYS:
             self._again_at_ms = {each: at for each, at in self._again_at_ms.items() if at > now_ms}
         self._again_at_ms[key] = now_ms + self._again_ms
+        self._due.append(payload)
+
+    def send(self) -> None:
+        """Bring what is due to the meta group's leader, all in one call: each waits until it is applied there."""
+        meta, due = self._node.meta, self._due
+        if meta is None or not due:
+            return
+        self._due = []
         context = self._node.context
         if meta.raft.is_leader:
-            context.runtime.propose(META_GROUP, Proposal((payload,), (None,)))
+            for payload in due:
+                context.runtime.propose(META_GROUP, Proposal((payload,), (None,)))
             return
         leader = None if meta.raft.leader is None else context.directory.find(meta.raft.leader)
         if leader is None:
             return
         timeout_ms = context.settings.raft_call_timeout_ms
-        request = structs.ProposeRequest(header=None, plans=[plan_of(payload)], deadline_ms=timeout_ms, hops=1)
+        request = structs.ProposeRequest(
+            header=None, plans=[plan_of(each) for each in due], deadline_ms=timeout_ms, hops=1
+        )
         context.transport.send(leader, Port.META, LANE, lambda: ("propose", (request,)), timeout_ms, _ignored)
 
 

@@ -5,13 +5,13 @@ of the source that has applied it. Who was late pulls from its own group's leade
 """
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
-from iotdb_cluster.errors import MalformedInput, RequestError, UnknownGroup
+from iotdb_cluster.errors import Busy, MalformedInput, RequestError, UnknownGroup
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
@@ -33,6 +33,10 @@ log = structlog.get_logger()
 
 PULL_BYTES = 1024 * 1024
 """Asked for by one `readFile`; small enough that a heartbeat never waits long behind it."""
+
+IDLE_POLL_MIN_MS = 10
+BUSY_POLL_MS = 20
+"""How often it looks while anything moves: writers wait behind a fence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Copying:
     """Of what the source offered last; None before it has."""
     pulled_bytes: int = 0
     is_copied: bool = False
+    copied_at: set[NodeId] = field(default_factory=set)
+    """Other members of the target that have the bulk, too, as far as this one asked while it led."""
     ready: MoveContent | None = None
     began_ms: int = 0
     began_bytes: int = 0
@@ -113,10 +119,13 @@ class Mover:
         self._staged: set[tuple[GroupId, int]] = set()
         """Moves of which something may lie here, by the group that it was pulled for."""
 
-    def is_copied(self, move: int) -> bool:
-        """True once the bulk is here."""
-        known = self.copying.get(move)
-        return known is not None and known.is_copied
+    def is_copied(self, member: DataGroupMember, move: int) -> bool:
+        """True once the bulk is here, and at so many others that an install behind the fence will not wait for it."""
+        known, membership = self.copying.get(move), member.raft.membership
+        if known is None or membership is None or not known.is_copied:
+            return False
+        count = len(membership.voters & {*known.copied_at, self._node.context.me.identifier})
+        return 2 * count > len(membership.voters)
 
     def ready(self, move: int) -> MoveContent | None:
         """What the install of a move brings, once it is durable here."""
@@ -130,30 +139,69 @@ class Mover:
     async def work(self) -> None:
         """Copy what is due, one move after the other, until the node ends."""
         context = self._node.context
-        poll_ms = max(10, context.settings.heartbeat_interval_ms // 2)
+        idle_ms = max(IDLE_POLL_MIN_MS, context.settings.heartbeat_interval_ms // 2)
         while not self._node.is_ending:
             await self._look()
+            poll_ms = min(BUSY_POLL_MS, idle_ms) if self._node.state.moves.records else idle_ms
             await pause(Deadline.after(context.clock, poll_ms))
 
     async def _look(self) -> None:
-        records = self._node.state.moves.records
-        for number in self.copying.keys() - {record.move.number for record in records if record.decision is None}:
+        undecided = {record.move.number for record in self._node.state.moves.records if record.decision is None}
+        for number in self.copying.keys() - undecided:
             del self.copying[number]
         self._let_go_of_what_is_over()
-        for group, deed in [self._wanted[number] for number in sorted(self._wanted)]:
-            await self._tried(deed.move, self._fetch(group, deed))
-        for record in records:
+        await self._copy_urgent()
+        for record, member in self._mine():
+            known = self.copying.setdefault(record.move.number, Copying())
+            if not known.is_copied:
+                await self._tried(record.move.number, self._copy(member, record, fenced=False))
+            elif not record.copied and member.raft.is_leader and not self.is_copied(member, record.move.number):
+                await self._ask_others(member, record)
+
+    def _mine(self) -> list[tuple[MoveRecord, DataGroupMember]]:
+        """The moves into this node's groups that are neither decided nor installed here."""
+        found = []
+        for record in self._node.state.moves.records:
             member = self._node.data(record.move.target)
             if member is None or member.raft.membership is None or record.decision is not None:
                 continue
-            known = self.copying.setdefault(record.move.number, Copying())
             install = (record.move.number, RANK[Deed.INSTALL])
-            if all(member.slots.states.state_of(slot).rank >= install for slot in record.move.slots):
-                continue  # it is installed here, or over: after a start the meta log comes anew
-            if not known.is_copied:
-                await self._tried(record.move.number, self._copy(member, record, fenced=False))
-            elif record.copied and known.ready is None:
+            if any(member.slots.states.state_of(slot).rank < install for slot in record.move.slots):
+                found.append((record, member))  # else it is over, too, maybe: after a start the meta log comes anew
+        return found
+
+    async def _copy_urgent(self, *, but: int | None = None) -> None:
+        """What others wait for: the rest behind a fence, since writers do, and what an install entry names.
+
+        Nothing of the move `but`, whose files are being written just now.
+        """
+        for group, deed in [self._wanted[number] for number in sorted(self._wanted) if number != but]:
+            await self._tried(deed.move, self._fetch(group, deed))
+        for record, member in self._mine():
+            known = self.copying.setdefault(record.move.number, Copying())
+            if record.copied and known.ready is None and record.move.number != but:
                 await self._tried(record.move.number, self._copy(member, record, fenced=True))
+
+    async def _give_way(self, move: int) -> None:
+        """Between two pieces of a bulk: what is urgent first. Raises `Busy` when that is this very move."""
+        await self._copy_urgent(but=move)
+        record = self._node.state.moves.record(move)
+        if record is None or record.copied or move in self._wanted:
+            raise Busy(f"what is left of move {move} is wanted now, if anything is")
+
+    async def _ask_others(self, member: DataGroupMember, record: MoveRecord) -> None:
+        """Whether other members of the target have the bulk, too."""
+        known, membership = self.copying[record.move.number], member.raft.membership
+        assert membership is not None, "it leads"
+        for identifier in sorted(membership.voters - known.copied_at - {self._node.context.me.identifier}):
+            node = self._node.state.node(identifier)
+            if node is not None:
+                try:
+                    await self._source(member.group, [node], record, fenced=False)
+                except RequestError as refusal:
+                    log.debug("not_copied_there_yet", move=record.move.number, node=identifier, reason=str(refusal))
+                else:
+                    known.copied_at.add(identifier)
 
     def _let_go_of_what_is_over(self) -> None:
         """Have removed what was pulled for moves whose end this node has passed by: in a snapshot, or before a start.
@@ -184,7 +232,7 @@ class Mover:
         known = self.copying[record.move.number]
         asked = self._node.state.members_of(NodeId(record.move.source))
         source = await self._source(record.move.source, asked, record, fenced=fenced)
-        await self._pull(member, record.move.number, source)
+        await self._pull(member, record.move.number, source, is_urgent=fenced)
         if fenced:
             known.ready = source.content
         known.is_copied = True
@@ -204,7 +252,7 @@ class Mover:
         if source.content.files != content.files:
             raise MalformedInput(f"the leader of group {group} has other files of move {deed.move}")
         self.copying.setdefault(deed.move, Copying())
-        await self._pull(member, deed.move, _Source(source.node, group, content, source.paths))
+        await self._pull(member, deed.move, _Source(source.node, group, content, source.paths), is_urgent=True)
 
     async def _source(self, group: GroupId, asked: Sequence[Node], record: MoveRecord, *, fenced: bool) -> _Source:
         """The first member of a group that offers the files."""
@@ -233,7 +281,7 @@ class Mover:
                 refusal = error
         raise refusal
 
-    async def _pull(self, member: DataGroupMember, move: int, source: _Source) -> None:
+    async def _pull(self, member: DataGroupMember, move: int, source: _Source, *, is_urgent: bool) -> None:
         if member.is_closed:
             raise UnknownGroup(f"this node left group {member.group} meanwhile")
         self._staged.add((member.group, move))
@@ -249,25 +297,30 @@ class Mover:
         try:
             for file, path in zip(source.content.files, source.paths, strict=True):
                 if file in missing:
-                    await self._pull_file(member, move, (source, file, path))
+                    await self._pull_file(member, move, (source, file, path), is_urgent=is_urgent)
         finally:
             known.is_pulling = False
         member.store.prepare_move(move, source.content)
 
-    async def _pull_file(self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str]) -> None:
+    async def _pull_file(
+        self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str], *, is_urgent: bool
+    ) -> None:
         source, file, path = what
         staging = member.store.staging(move)
         offset = staging.pulled_bytes(file)
         part = staging.open_part(file)
         try:
             while offset < file.size:
+                begun_ms = self._node.context.clock.now_ms()
                 chunk = await self._chunk(source, path, offset)
                 if not chunk:
                     break
                 part.write(chunk)
                 offset += len(chunk)
                 self.copying[move].pulled_bytes += len(chunk)
-                await self._slowly(len(chunk))
+                if not is_urgent:
+                    await self._slowly(len(chunk), begun_ms)
+                    await self._give_way(move)
         finally:
             part.close()
         staging.complete(file)
@@ -283,9 +336,9 @@ class Mover:
         chunk: bytes = await context.transport.call(source.node, Port.DATA, "readFile", arguments, timeout_ms)
         return chunk
 
-    async def _slowly(self, count: int) -> None:
-        """Wait as long as so many bytes may take."""
-        context = self._node.context
-        duration_ms = 1_000 * count // (self._settings.mb_per_second * MIB)
-        if duration_ms > 0:
-            await pause(Deadline.after(context.clock, duration_ms))
+    async def _slowly(self, count: int, begun_ms: int) -> None:
+        """Wait until so many bytes have taken as long as they should."""
+        clock = self._node.context.clock
+        ends_at_ms = begun_ms + 1_000 * count // (self._settings.mb_per_second * MIB)
+        if ends_at_ms > clock.now_ms():
+            await pause(Deadline(ends_at_ms))

@@ -6,14 +6,18 @@ from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.partition.moves import Deed, MoveRecord, Role
 from iotdb_cluster.timeseries.move_content import MoveContent
 
+SEAL_BYTES = 8 * 1024 * 1024
+"""With less than that in memory nothing is sealed for a copy that is not the last: every seal makes small files."""
+
 
 async def offer_of(
     member: DataGroupMember, record: MoveRecord, deadline: Deadline, *, fenced: bool
 ) -> tuple[MoveContent, tuple[str, ...]]:
     """The content of a move, and where each of its files is read by `readFile`.
 
-    A member of the source seals first. With `fenced` it gives only what it holds behind the fence of this very move,
-    as it has applied it: that is the whole truth. A member of the target gives what it has pulled. Raises `Busy`.
+    A member of the source gives what is in files, and seals before that where it is worth it. With `fenced` it gives
+    only what it holds behind the fence of this very move, as it has applied it: that is the whole truth. A member of
+    the target gives what it has pulled. Raises `Busy`.
     """
     number, slots = record.move.number, record.move.slots
     if record.move.role_of(member.group) is Role.TARGET:
@@ -27,7 +31,10 @@ async def offer_of(
     states = [member.slots.states.state_of(slot) for slot in slots]
     if fenced and not all(state.move == number and state.deed is Deed.FENCE for state in states):
         raise Busy(f"the fence of move {number} is not applied here")
-    await member.sealed_up_to(member.applied.index, deadline)
+    if fenced:
+        await member.sealed_up_to(member.fence_index(number), deadline)
+    elif member.store.memory_bytes >= SEAL_BYTES:
+        await member.sealed_up_to(member.applied.index, deadline)
     offer = member.store.offer_move(member.slots.in_slots(slots))
     member.offer_files(offer.snapshot)
     places = {file.folder_path: file.path for file in offer.snapshot.files}

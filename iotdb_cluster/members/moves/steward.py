@@ -100,7 +100,7 @@ class MoveSteward:
             self._reports.report((group, step, move.number), payload, now_ms)
         for record in book.records:
             is_mine = record.move.role_of(group) is Role.TARGET and record.decision is None
-            if is_mine and not record.copied and self._mover.is_copied(record.move.number):
+            if is_mine and not record.copied and self._mover.is_copied(member, record.move.number):
                 payload = progress_payload(MetaStep.COPIED, record.move.number)
                 self._reports.report((group, MetaStep.COPIED, record.move.number), payload, now_ms)
 
