@@ -31,6 +31,8 @@ async def offer_of(
     states = [member.slots.states.state_of(slot) for slot in slots]
     if fenced and not all(state.move == number and state.deed is Deed.FENCE for state in states):
         raise Busy(f"the fence of move {number} is not applied here")
+    if fenced and not member.slots.in_slots(slots):
+        return MoveContent(member.applied), ()
     if fenced:
         await member.sealed_up_to(member.fence_index(number), deadline)
     elif member.store.memory_bytes >= SEAL_BYTES:
