@@ -175,7 +175,9 @@ class GroupStore(StoreReads):
         self._adopt(sealing.manifest, {file.folder_path: (file, i) for w in written.values() for file, i in w})
         self._submit(sealing.forget_memory)
 
-    def begin_compaction(self, most_bytes: int | None = None) -> CompactionJob | None:
+    def begin_compaction(
+        self, most_bytes: int | None = None, gives_way: Callable[[], bool] = lambda: False
+    ) -> CompactionJob | None:
         """Begin to merge files or to drop deleted points, where it is worth it; None when there is nothing to do.
 
         Files of more than `most_bytes` together stay as they are: for a while there are both, the old ones and the new.

@@ -313,8 +313,8 @@ class DataGroupMember(RaftMember):
         if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal():
             self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
             self._seal_wanted = False
-        elif self._may_compact:
-            compaction = self.store.begin_compaction(max(0, self.room.spare_bytes()))
+        elif self._may_compact and not self.is_fence_up():
+            compaction = self.store.begin_compaction(max(0, self.room.spare_bytes()), self.is_fence_up)
             self._may_compact = compaction is not None
             if compaction is not None:
                 self._begin(compaction)

@@ -236,7 +236,17 @@ class Mover:
         t1 = self._node.context.clock.now_ms()
         await self._pull(member, record.move.number, source, is_urgent=fenced)
         t2 = self._node.context.clock.now_ms()
-        log.info("XX", move=record.move.number, fenced=fenced, source_ms=t1 - t0, pull_ms=t2 - t1, files=len(source.content.files), size=source.content.size_bytes, frm=str(source.node.data_port), lead=member.raft.is_leader)
+        log.info(
+            "XX",
+            move=record.move.number,
+            fenced=fenced,
+            source_ms=t1 - t0,
+            pull_ms=t2 - t1,
+            files=len(source.content.files),
+            size=source.content.size_bytes,
+            frm=str(source.node.data_port),
+            lead=member.raft.is_leader,
+        )
         if fenced:
             known.ready = source.content
         known.is_copied = True
