@@ -93,10 +93,10 @@ class GroupStore(StoreReads):
         """True while a job is under way."""
         return self._job is not None
 
-    def wants_seal(self) -> bool:
-        """True when memory is above its limit or a CLOSE_FILE asked for it, and no job is under way."""
+    def wants_seal(self, *, has_time: bool = True) -> bool:
+        """True when memory is above its limit or, with `has_time`, a seal was asked for, and no job is under way."""
         full = self._content.active_bytes > self._place.settings.memtable_limit_bytes
-        return self._job is None and (full or self._close_asked)
+        return self._job is None and (full or (has_time and self._close_asked))
 
     def apply(self, entry_id: EntryId, plan: Plan) -> None:
         """Apply a plan of the group's log; a `RequestError` is its outcome and leaves the points as they were."""

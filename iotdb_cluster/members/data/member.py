@@ -79,7 +79,7 @@ class DataGroupMember(RaftMember):
         self.install_wanted: Callable[[GroupDeed], None] = lambda deed: None
         """Told of an install entry whose files are not here yet."""
         self.is_fence_up: Callable[[], bool] = lambda: False
-        """Whether writers wait behind a fence anywhere: nothing is compacted meanwhile, so that a seal finds room."""
+        """Whether writers wait behind a fence anywhere: what has time waits, so that the seal they need comes first."""
         self.applied = max(self.applied, store.covered)
         self._planner = Planner(
             device_schema=store.device_schema,
@@ -273,10 +273,10 @@ class DataGroupMember(RaftMember):
             self.store.end_move(self.applied, move)
 
     def _note_fence(self, index: LogIndex, deed: GroupDeed, *, has_content: bool) -> None:
-        """Remember where a fence stands, and seal at once: writers wait for what lies before it to be copied."""
+        """Remember where a fence stands. The leader, who is asked first, seals at once: writers wait for the copy."""
         if deed.deed is Deed.FENCE:
             self._fences.setdefault(deed.move, index)
-            self._seal_wanted = self._seal_wanted or has_content
+            self._seal_wanted = self._seal_wanted or (has_content and self.raft.is_leader)
         else:
             self._fences.pop(deed.move, None)
 
@@ -310,7 +310,8 @@ class DataGroupMember(RaftMember):
         settings = self.context.settings
         log_bytes = self.raft.log.bytes_behind(self.store.covered.index)
         too_long = self.applied.index - self.store.covered.index >= settings.log_keep_entries
-        if self._seal_wanted or too_long or log_bytes >= settings.log_keep_mb * MIB or self.store.wants_seal():
+        is_due = too_long or log_bytes >= settings.log_keep_mb * MIB
+        if self._seal_wanted or is_due or self.store.wants_seal(has_time=not self.is_fence_up()):
             self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
             self._seal_wanted = False
         elif self._may_compact and not self.is_fence_up():
