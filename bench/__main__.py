@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = json.dumps(results, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")
     if options.page is not None:
-        options.page.write_text(as_page(results), encoding="utf-8")
+        moves = options.page.parent / "moves.json"
+        known = json.loads(moves.read_text(encoding="utf-8")) if moves.exists() else None
+        options.page.write_text(as_page(results, known), encoding="utf-8")
     print(text)
     return 0
 

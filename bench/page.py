@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from bench.moves_page import moves_section
+
 NAMES = {
     "insert_1": "single-row inserts, 1 client",
     "insert_32": "single-row inserts, 32 clients",
@@ -36,11 +38,12 @@ one small append with fdatasync takes {fdatasync_us:g} microseconds.
 """
 
 
-def as_page(results: dict[str, Any]) -> str:
-    """Markdown of what `python -m bench` measured."""
+def as_page(results: dict[str, Any], moves: dict[str, Any] | None = None) -> str:
+    """Markdown of what `python -m bench` measured, and `python -m bench.moves` where that is known."""
     head = HEAD.format(seconds=results["options"]["seconds"], **results["about"])
     writes = "".join(_write_row(key, results["writes"][key]) for key in NAMES)
-    return head + writes + "\n| | |\n|---|---|\n" + "".join(_other_rows(results))
+    rest = "\n| | |\n|---|---|\n" + "".join(_other_rows(results))
+    return head + writes + rest + ("" if moves is None else moves_section(moves))
 
 
 def _other_rows(results: dict[str, Any]) -> Iterator[str]:

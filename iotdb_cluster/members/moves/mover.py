@@ -34,6 +34,9 @@ log = structlog.get_logger()
 PULL_BYTES = 1024 * 1024
 """Asked for by one `readFile`; small enough that a heartbeat never waits long behind it."""
 
+ASK_TIMEOUT_MS = 500
+"""For the question whether another member has its copy, too; it is asked again."""
+
 IDLE_POLL_MIN_MS = 10
 BUSY_POLL_MS = 20
 """How often it looks while anything moves: writers wait behind a fence."""
@@ -195,9 +198,10 @@ class Mover:
         assert membership is not None, "it leads"
         for identifier in sorted(membership.voters - known.copied_at - {self._node.context.me.identifier}):
             node = self._node.state.node(identifier)
-            if node is not None:
+            if node is not None and not self.is_copied(member, record.move.number):
                 try:
-                    await self._source(member.group, [node], record, fenced=False)
+                    # Who does not answer soon is not waited for: a fence may need this thread.
+                    await self._source(member.group, [node], record, fenced=False, timeout_ms=ASK_TIMEOUT_MS)
                 except RequestError as refusal:
                     log.debug("not_copied_there_yet", move=record.move.number, node=identifier, reason=str(refusal))
                 else:
@@ -231,22 +235,8 @@ class Mover:
     async def _copy(self, member: DataGroupMember, record: MoveRecord, *, fenced: bool) -> None:
         known = self.copying[record.move.number]
         asked = self._node.state.members_of(NodeId(record.move.source))
-        t0 = self._node.context.clock.now_ms()
         source = await self._source(record.move.source, asked, record, fenced=fenced)
-        t1 = self._node.context.clock.now_ms()
         await self._pull(member, record.move.number, source, is_urgent=fenced)
-        t2 = self._node.context.clock.now_ms()
-        log.info(
-            "XX",
-            move=record.move.number,
-            fenced=fenced,
-            source_ms=t1 - t0,
-            pull_ms=t2 - t1,
-            files=len(source.content.files),
-            size=source.content.size_bytes,
-            frm=str(source.node.data_port),
-            lead=member.raft.is_leader,
-        )
         if fenced:
             known.ready = source.content
         known.is_copied = True
@@ -268,9 +258,18 @@ class Mover:
         self.copying.setdefault(deed.move, Copying())
         await self._pull(member, deed.move, _Source(source.node, group, content, source.paths), is_urgent=True)
 
-    async def _source(self, group: GroupId, asked: Sequence[Node], record: MoveRecord, *, fenced: bool) -> _Source:
+    async def _source(
+        self,
+        group: GroupId,
+        asked: Sequence[Node],
+        record: MoveRecord,
+        *,
+        fenced: bool,
+        timeout_ms: int | None = None,
+    ) -> _Source:
         """The first member of a group that offers the files."""
         context = self._node.context
+        timeout_ms = timeout_ms or context.settings.connection_time_out_ms
         refusal: RequestError = RequestError(f"group {group} has no members")
         for node in asked:
             try:
@@ -278,14 +277,13 @@ class Mover:
                     here = self._node.data(group)
                     if here is None:
                         continue
-                    deadline = Deadline.after(context.clock, context.settings.connection_time_out_ms)
+                    deadline = Deadline.after(context.clock, timeout_ms)
                     content, paths = await offer_of(here, record, deadline, fenced=fenced)
                     return _Source(node, group, content, paths)
                 header = self._node.state.node(NodeId(group))
                 if header is None:
                     continue
                 arguments = (node_struct(header), record.move.number, fenced)
-                timeout_ms = context.settings.connection_time_out_ms
                 answer = await context.transport.call(node, Port.DATA, "pullMove", arguments, timeout_ms)
                 content, paths = MoveContent.decode(answer.content), tuple(answer.paths)
                 if len(paths) != len(content.files):
@@ -314,6 +312,10 @@ class Mover:
                     await self._pull_file(member, move, (source, file, path), is_urgent=is_urgent)
         finally:
             known.is_pulling = False
+        if missing:
+            took_ms = self._node.context.clock.now_ms() - known.began_ms
+            count = known.pulled_bytes - known.began_bytes
+            log.info("move_copied", group=member.group, move=move, bytes=count, ms=took_ms, source=str(source.node))
         member.store.prepare_move(move, source.content)
 
     async def _pull_file(
