@@ -1,10 +1,12 @@
 # What a machine needs: Python 3.11 or later, make, and a package index for the first installation.
-#   make run [SCENE=name] [KEEP=1]   the main job: a cluster on real data, a node lost and back, every point compared
+#   make run [SCENE=name] [KEEP=1]   the main job: a cluster on real data, a node lost and back, every point compared;
+#                                    SCENE=grow-shrink: nodes that join, leave and die meanwhile
 #   make test                        what a newcomer runs: all tests but the long searches (under 5 minutes)
 #   make verify                      reads only: lint (format, rules, types, layers) and test
 #   make fix                         writes: format, lint fixes, conf/iotdb-cluster.yaml
 #   make sim [SEED=n]                simulated clusters under faults; SEED replays one with a transcript
-#   make sim-long, make test-process, make test-wheel, make fuzz, make bench, make bench-queries, make lint, make clean
+#   make sim-long, make test-process, make test-wheel, make fuzz, make bench, make bench-queries,
+#   make bench-moves, make lint, make clean
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,10 +18,10 @@ SCENE ?= load-and-lose
 KEEP ?= 0
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help run test lint verify fix sim sim-long test-process test-wheel fuzz bench bench-queries clean
+.PHONY: help run test lint verify fix sim sim-long test-process test-wheel fuzz bench bench-queries bench-moves clean
 
 help:
-	@sed -n '2,8s/^# \{0,1\}//p' Makefile
+	@sed -n '2,10s/^# \{0,1\}//p' Makefile
 
 # ---- installation: a stamp file for each set of extras, so that a second call costs nothing
 
@@ -76,6 +78,9 @@ bench: $(VENV)/.has-test
 
 bench-queries: $(VENV)/.has-test
 	$(BIN)/python -m bench.queries
+
+bench-moves: $(VENV)/.has-test
+	$(BIN)/python -m bench.moves --page bench/RESULTS.md
 
 test-wheel: $(VENV)/.has-test
 	$(PYTEST) -m long tests/house
