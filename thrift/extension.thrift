@@ -111,6 +111,39 @@ struct GatherAnswer {
   1: required list<binary> gathered  // for each series, in order: what its windows hold as `members/query/gathered.py` packs it
 }
 
+struct RowsSeries {
+  1: required string path
+  2: required i32 dataTypeOrdinal
+}
+
+// Rows of series of one data group at which a condition holds, with a value in at least one of the wanted columns.
+struct OpenRowsRequest {
+  1: required cluster.Node header
+  2: required list<RowsSeries> series
+  3: required i32 wanted  // the rows have the values of so many series, the first ones
+  4: optional binary condition  // as `members/query/condition_bytes.py` packs it; looks at positions in `series`
+  5: optional i64 limit  // no more rows are asked for in all
+  6: required i32 max_rows  // of the first page
+  7: required string consistency
+  8: required i64 deadline_ms
+  9: required cluster.Node requester
+  10: required i64 queryId  // `endQuery` closes what is open
+}
+
+struct FetchRowsRequest {
+  1: required cluster.Node header
+  2: required i64 reader
+  3: required i32 max_rows
+  4: required i64 deadline_ms
+}
+
+struct RowsAnswer {
+  1: required i64 reader  // 0 when these are the last rows
+  2: required binary time  // times, values and bitmaps as in a `TSQueryDataSet`
+  3: required list<binary> values
+  4: required list<binary> bitmaps
+}
+
 // How much there is to read of series of one data group, for EXPLAIN.
 struct ExtentRequest {
   1: required cluster.Node header
@@ -173,6 +206,8 @@ service DataExtension extends cluster.TSDataService {
   FindSeriesAnswer findSeries(1: FindSeriesRequest request)
   GatherAnswer gather(1: GatherRequest request)
   ExtentAnswer extent(1: ExtentRequest request)
+  RowsAnswer openRows(1: OpenRowsRequest request)
+  RowsAnswer fetchRows(1: FetchRowsRequest request)
 
   // Everything a member has applied of its group, up to entry `atLeast` or further, for a member whose files are damaged:
   // the bytes of `sendSnapshot`, whose files may be read by `readFile`.

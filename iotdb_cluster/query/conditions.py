@@ -4,7 +4,7 @@ A bound condition knows no NOT (`sql.conditions.without_not`), so it is monotone
 fewer times. That is what allows to push parts of it to where the points are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from iotdb_cluster.types.schema import DataType
 MAX_PUSHED_DEPTH = 60
 """Filters that nest deeper are not pushed down; what travels between nodes may nest 64 deep."""
 
-_CLASSES = {
+VALUE_CLASSES = {
     DataType.BOOLEAN: ValueClass.BOOLEAN,
     DataType.INT32: ValueClass.INTEGER,
     DataType.INT64: ValueClass.LONG,
@@ -30,6 +30,8 @@ _CLASSES = {
     DataType.DOUBLE: ValueClass.DOUBLE,
     DataType.TEXT: ValueClass.BINARY,
 }
+"""The class of the constants that values of a type are compared with."""
+
 _SHOWN_CHARACTERS = 60
 
 
@@ -81,7 +83,7 @@ def value_test(position: int, path: str, data_type: DataType, op: CompareOp, lit
     return ValueTest(
         position,
         data_type,
-        Compare(op, FilterKind.VALUE, Scalar(_CLASSES[data_type], _value(path, data_type, literal))),
+        Compare(op, FilterKind.VALUE, Scalar(VALUE_CLASSES[data_type], _value(path, data_type, literal))),
     )
 
 
@@ -150,6 +152,25 @@ def renumbered(condition: Bound, places: Mapping[int, int]) -> Bound:
         case AnyOf(terms):
             return AnyOf(tuple([renumbered(term, places) for term in terms]))
     return condition
+
+
+def necessary(condition: Bound, positions: Collection[int]) -> Bound | None:
+    """What the columns at `positions` must fulfil by themselves, as `pushed` says it of one column."""
+    match condition:
+        case ValueTest(at, _, _):
+            return condition if at in positions else None
+        case AllOf(terms):
+            known = [found for term in terms if (found := necessary(term, positions)) is not None]
+            return AllOf(tuple(known)) if known else None
+        case AnyOf(terms):
+            every = [necessary(term, positions) for term in terms]
+            return None if None in every else AnyOf(tuple([found for found in every if found is not None]))
+    return condition
+
+
+def time_range(first: int, last: int) -> Bound:
+    """The condition of the times from `first` to `last`."""
+    return AllOf((time_test(CompareOp.GTEQ, first), time_test(CompareOp.LTEQ, last)))
 
 
 def within(first: int, last: int) -> Filter:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iotdb_cluster.query.rows import Rows
-from iotdb_cluster.timeseries.values import PACKED, PACKED_TIME, Values
+from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.query.rows import DataTypes, Rows, empty_column
+from iotdb_cluster.timeseries.frames import Column
+from iotdb_cluster.timeseries.values import PACKED, PACKED_TIME, Values, native, unpacked_column
 from iotdb_cluster.types.schema import DataType
 
 LENGTH_BYTES = 4
@@ -21,7 +23,7 @@ class PackedRows:
     bitmaps: tuple[bytes, ...]
 
 
-def packed_rows(rows: Rows, data_types: tuple[DataType, ...]) -> PackedRows:
+def packed_rows(rows: Rows, data_types: DataTypes) -> PackedRows:
     """Times big-endian, the values that there are without gaps, and a bit for each row, the first one highest."""
     count = len(rows)
     every = np.packbits(np.ones(count, np.bool_)).tobytes()
@@ -32,6 +34,30 @@ def packed_rows(rows: Rows, data_types: tuple[DataType, ...]) -> PackedRows:
         values.append(packed_values(present, data_type))
         bitmaps.append(every if column.valid is None else np.packbits(column.valid).tobytes())
     return PackedRows(rows.times.astype(PACKED_TIME).tobytes(), tuple(values), tuple(bitmaps))
+
+
+def unpacked_rows(packed: PackedRows, data_types: DataTypes) -> Rows:
+    """The opposite; raises `MalformedInput` for times that do not ascend, and for columns that do not fit them."""
+    times = native(unpacked_column(packed.time, DataType.INT64, len(packed.time) // 8, "times"), DataType.INT64)
+    if (times[1:] <= times[:-1]).any():
+        raise MalformedInput("rows: times that do not ascend")
+    if not len(data_types) == len(packed.values) == len(packed.bitmaps):
+        raise MalformedInput(f"rows: {len(packed.values)} columns and {len(packed.bitmaps)} bitmaps")
+    count = len(times)
+    every = np.packbits(np.ones(count, np.bool_)).tobytes()
+    columns: list[Column] = []
+    for data_type, values, bitmap in zip(data_types, packed.values, packed.bitmaps, strict=True):
+        if bitmap == every:
+            columns.append(Column(native(unpacked_column(values, data_type, count, "rows"), data_type)))
+            continue
+        if len(bitmap) != len(every):
+            raise MalformedInput(f"rows: a bitmap of {len(bitmap)} bytes for {count} rows")
+        valid = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=count).astype(np.bool_)
+        column = empty_column(count, data_type)
+        present = unpacked_column(values, data_type, int(np.count_nonzero(valid)), "rows")
+        column.values[valid] = native(present, data_type)
+        columns.append(Column(column.values, valid))
+    return Rows(times, tuple(columns))
 
 
 def packed_column(rows: Rows, data_type: DataType) -> tuple[bytes, bytes]:

@@ -202,6 +202,12 @@ class Pages:
             parts.append(part)
         return joined(parts, self._stream.data_types)
 
+    async def are_over(self) -> bool:
+        """True when there is no page any more; what was read to know that is in the next one."""
+        if not len(self._ready):
+            self._ready = await self._stream.next_rows()
+        return not len(self._ready)
+
     def close(self) -> None:
         """Let go of everything."""
         self._ready = empty_rows(self._stream.data_types)

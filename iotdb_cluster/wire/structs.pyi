@@ -94,6 +94,20 @@ class ExtentRequest:
         deadline_ms: int,
     ) -> None: ...
 
+class FetchRowsRequest:
+    header: Node
+    reader: int
+    max_rows: int
+    deadline_ms: int
+    def __init__(
+        self,
+        *,
+        header: Node,
+        reader: int,
+        max_rows: int,
+        deadline_ms: int,
+    ) -> None: ...
+
 class FindSeriesAnswer:
     schemas: list[bytes]
     is_moving: bool | None
@@ -292,6 +306,32 @@ class NodeReport:
         json: str,
     ) -> None: ...
 
+class OpenRowsRequest:
+    header: Node
+    series: list[RowsSeries]
+    wanted: int
+    condition: bytes | None
+    limit: int | None
+    max_rows: int
+    consistency: str
+    deadline_ms: int
+    requester: Node
+    queryId: int
+    def __init__(
+        self,
+        *,
+        header: Node,
+        series: list[RowsSeries],
+        wanted: int,
+        condition: bytes | None = ...,
+        limit: int | None = ...,
+        max_rows: int,
+        consistency: str,
+        deadline_ms: int,
+        requester: Node,
+        queryId: int,
+    ) -> None: ...
+
 class ProposeAnswer:
     statuses: list[TSStatus]
     not_leader: bool
@@ -374,6 +414,30 @@ class ReadIndexAnswer:
         index: int,
         not_leader: bool,
         leader: Node | None = ...,
+    ) -> None: ...
+
+class RowsAnswer:
+    reader: int
+    time: bytes
+    values: list[bytes]
+    bitmaps: list[bytes]
+    def __init__(
+        self,
+        *,
+        reader: int,
+        time: bytes,
+        values: list[bytes],
+        bitmaps: list[bytes],
+    ) -> None: ...
+
+class RowsSeries:
+    path: str
+    dataTypeOrdinal: int
+    def __init__(
+        self,
+        *,
+        path: str,
+        dataTypeOrdinal: int,
     ) -> None: ...
 
 class SendSnapshotRequest:

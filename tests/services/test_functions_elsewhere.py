@@ -66,7 +66,13 @@ def answers(trio, devices):
 def by_points(trio, devices):
     """The answers when all points are pulled."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Elsewhere, "ask", refusing(RemoteError("no such method", type=ApplicationError.UNKNOWN_METHOD)))
+        unknown = RemoteError("no such method", type=ApplicationError.UNKNOWN_METHOD)
+        patch.setattr(Elsewhere, "ask", refusing(unknown))
+
+        async def rows_unknown(*_):
+            raise unknown
+
+        patch.setattr(RemoteReaders, "open_rows", rows_unknown)
         return answers(trio, devices)
 
 
@@ -87,6 +93,7 @@ def test_every_node_gives_the_answer_that_pulled_points_give_and_pulls_none(trio
         raise AssertionError("points were pulled")
 
     monkeypatch.setattr(RemoteReaders, "open", pulled)
+    monkeypatch.setattr(RemoteReaders, "open_rows", pulled)
     found = answers(trio, devices)
     assert by_points == found
     assert found[0] == found[1] == found[2]
@@ -115,7 +122,7 @@ def test_an_error_everywhere_is_an_error_and_never_a_part(trio, devices, monkeyp
         raise NoLeader("gone")
 
     monkeypatch.setattr(Elsewhere, "ask", refusing(NoLeader("gone")))
-    monkeypatch.setattr(RemoteReaders, "open", gone)
+    monkeypatch.setattr(RemoteReaders, "open_rows", gone)
     for node in trio:
         with logged_in(node) as session:
             found = ask(session, f"SELECT count(v) FROM {', '.join(devices)}")

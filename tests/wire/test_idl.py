@@ -108,7 +108,7 @@ def test_other_fields_have_no_defaults() -> None:
 
 def test_the_extension_adds_the_same_calls_to_both_services_and_queries_to_that_of_the_data_port() -> None:
     shared = {"hello", "vote", "timeoutNow", "propose", "readIndex", "exile", "report"}
-    queries = {"findSeries", "gather", "extent", "offerStore", "pullMove", "nearlyFull"}
+    queries = {"findSeries", "gather", "extent", "openRows", "fetchRows", "offerStore", "pullMove", "nearlyFull"}
     described_methods = {}
     for name, mirrored in (("MetaExtension", "TSMetaService"), ("DataExtension", "TSDataService")):
         service = described_service(getattr(EXTENSION, name))

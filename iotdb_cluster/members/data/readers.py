@@ -1,7 +1,8 @@
-"""Readers that `querySingleSeries` opened: they live until `endQuery`, the end of data, or an idle limit (DESIGN 7)."""
+"""What other nodes have open here: it lives until `endQuery`, the end of data, or an idle limit (DESIGN 7)."""
 
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
@@ -16,8 +17,25 @@ PAIR_BYTES = 12
 """What a TEXT value takes in a batch beside its bytes."""
 
 
-class OpenReader:
-    """One reader of one series, for one call at a time; `source` is None where single values are read."""
+class Reading(ABC):
+    """Something that a query of another node reads from."""
+
+    def __init__(self, group: GroupId, requester: NodeId, query_id: int) -> None:
+        self.group = group
+        self.requester = requester
+        self.query_id = query_id
+        self.last_used_ms = 0
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and memory: at once, or as soon as the call that uses them ends; never waits."""
+
+
+class OpenReader(Reading):
+    """A reader of one series that `querySingleSeries` opened, for one call at a time.
+
+    `source` is None where single values are read.
+    """
 
     def __init__(
         self,
@@ -28,12 +46,9 @@ class OpenReader:
         data_type: DataType,
         source: SeriesReader | None,
     ) -> None:
-        self.group = group
-        self.requester = requester
-        self.query_id = query_id
+        super().__init__(group, requester, query_id)
         self.path = path
         self.data_type = data_type
-        self.last_used_ms = 0
         self._source = source
         self._rest: tuple[Times, Values] | None = None
         self._using = threading.Lock()
@@ -83,13 +98,13 @@ class Readers:
         self._idle_ms = idle_ms
         self._guard = threading.Lock()
         self._ids = itertools.count(1)
-        self._readers: dict[int, OpenReader] = {}
-        self._ended: OrderedDict[int, OpenReader] = OrderedDict()
+        self._readers: dict[int, Reading] = {}
+        self._ended: OrderedDict[int, Reading] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._readers)
 
-    def open(self, reader: OpenReader) -> int:
+    def open(self, reader: Reading) -> int:
         """The id of a new reader, greater than 0; at the limit the reader is closed and `Busy` raised."""
         self.expire()
         reader.last_used_ms = self._clock.now_ms()
@@ -102,7 +117,7 @@ class Readers:
         reader.close()
         raise Busy(f"{count} readers are open, read_open_max_count allows no more: end a query")
 
-    def find(self, group: GroupId, reader_id: int) -> OpenReader:
+    def find(self, group: GroupId, reader_id: int) -> Reading:
         """The reader; raises for one that never was, was ended, or was idle for too long."""
         self.expire()
         with self._guard:
@@ -136,7 +151,7 @@ class Readers:
         oldest_ms = self._clock.now_ms() - self._idle_ms()
         self._forget(lambda reader: reader.last_used_ms < oldest_ms)
 
-    def _forget(self, unwanted: Callable[[OpenReader], bool]) -> None:
+    def _forget(self, unwanted: Callable[[Reading], bool]) -> None:
         with self._guard:
             gone = list(_taken_out(self._readers, unwanted))
             gone += _taken_out(self._ended, unwanted)
@@ -144,7 +159,7 @@ class Readers:
             reader.close()
 
 
-def _taken_out(readers: dict[int, OpenReader], unwanted: Callable[[OpenReader], bool]) -> Iterator[OpenReader]:
+def _taken_out(readers: dict[int, Reading], unwanted: Callable[[Reading], bool]) -> Iterator[Reading]:
     for reader_id in [reader_id for reader_id, reader in readers.items() if unwanted(reader)]:
         yield readers.pop(reader_id)
 

@@ -145,6 +145,8 @@ class DataService(RaftService):
 
     def _reader(self, header: Any, reader_id: int, *, for_batches: bool) -> OpenReader:
         reader = self._node.readers.find(convert.group_of(header), reader_id)
+        if not isinstance(reader, OpenReader):
+            raise RequestError(f"reader {reader_id} was opened by openRows")
         if reader.is_for_batches != for_batches:
             method = "querySingleSeries" if reader.is_for_batches else "querySingleSeriesByTimestamp"
             raise RequestError(f"reader {reader_id} was opened by {method}")

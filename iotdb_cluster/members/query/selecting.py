@@ -1,17 +1,17 @@
 """A SELECT on its way: from the statement to rows that are made as pages are asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.finding import Finder
 from iotdb_cluster.members.query.gathering import AskedSeries, GroupFeed
 from iotdb_cluster.members.query.probing import PointProbe
+from iotdb_cluster.members.query.reading import RowReading, left_to_test
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.members.query.sources import Sources
 from iotdb_cluster.members.query.together import together
-from iotdb_cluster.query.align import Aligned
 from iotdb_cluster.query.binding import (
     BoundSelect,
     OutputColumn,
@@ -21,15 +21,7 @@ from iotdb_cluster.query.binding import (
     devices_of,
     selected_patterns,
 )
-from iotdb_cluster.query.conditions import (
-    Bound,
-    both,
-    is_pushed_whole,
-    pushed,
-    renumbered,
-    tested_positions,
-    within,
-)
+from iotdb_cluster.query.conditions import AllOf, pushed, time_range
 from iotdb_cluster.query.fill import FilledRow
 from iotdb_cluster.query.last import LAST_FUNCTIONS, LastRow, Point
 from iotdb_cluster.query.streams import Chosen, Cut, Later, OneByOne, Pages, RowStream
@@ -45,7 +37,6 @@ from iotdb_cluster.query.windows import (
 )
 from iotdb_cluster.sql.statements import Select, Windows
 from iotdb_cluster.timeseries.filters import is_time_range, time_bounds
-from iotdb_cluster.types.filters import Filter
 from iotdb_cluster.types.identity import GroupId
 
 
@@ -79,6 +70,7 @@ class Selecting:
         self._running = running
         self._finder = Finder(node, running)
         self._sources = Sources(node, running)
+        self._reading = RowReading(node, running, self._sources)
         self._probe = PointProbe(node, running, self._sources)
 
     async def bound(self, select: Select) -> BoundSelect:
@@ -99,7 +91,7 @@ class Selecting:
                     [
                         Pages(Cut(stream, select.offset, select.limit))
                         for selection in bound.selections
-                        for stream in self._apart(selection)
+                        for stream in self._apart(select, selection)
                     ]
                 )
                 return Answer(bound.columns, "QUERY", pages, aligned=False, sources=self._sources)
@@ -123,25 +115,18 @@ class Selecting:
             return FilledRow(selection, select.fill, self._probe)
         if select.has_functions:
             return self._functions(select, selection)
-        return self._plain(selection)
+        return self._plain(select, selection)
 
-    def _plain(self, selection: Selection) -> RowStream:
-        positions = [target.position for target in selection.targets]
-        stream = self._aligned(selection, range(len(selection.series)))
-        condition = _left_to_test(selection)
-        if condition is None and positions == list(range(len(selection.series))):
-            return stream
-        return Chosen(stream, condition, positions)
+    def _plain(self, select: Select, selection: Selection) -> RowStream:
+        wanted = list(dict.fromkeys(target.position for target in selection.targets))
+        stream = self._reading.rows(selection, wanted, _most_rows(select))
+        positions = [wanted.index(target.position) for target in selection.targets]
+        return stream if positions == list(range(len(wanted))) else Chosen(stream, None, positions)
 
-    def _apart(self, selection: Selection) -> list[RowStream]:
+    def _apart(self, select: Select, selection: Selection) -> list[RowStream]:
         """DISABLE ALIGN: a stream for each distinct column, which advances by itself."""
-        streams: list[RowStream] = []
-        tested = sorted(tested_positions(selection.condition)) if selection.condition else []
-        for target in selection.targets:
-            needed = [target.position, *(position for position in tested if position != target.position)]
-            alone = _narrowed(selection, needed)
-            streams.append(Chosen(self._aligned(alone, range(len(needed))), _left_to_test(alone), [0]))
-        return streams
+        limit = _most_rows(select)
+        return [self._reading.rows(selection, [target.position], limit) for target in selection.targets]
 
     def _functions(self, select: Select, selection: Selection) -> RowStream:
         columns = [
@@ -152,14 +137,13 @@ class Selecting:
         if select.windows is None and self._are_last(selection, columns):
             return LastRow(columns, partial(self._last, selection), self._running)
         wanted = wanted_functions(columns)
-        bounds = within(select.windows.start_ms, select.windows.end_ms) if select.windows else None
+        selection = _within_windows(selection, select.windows)
         feeds: list[Feed]
         if _is_for_each(selection):
-            feeds = self._feeds(selection, select.windows, bounds, wanted)
+            feeds = self._feeds(selection, select.windows, wanted)
         else:
-            everything = range(len(selection.series))
-            stream = self._aligned(selection, everything, bounds)
-            feeds = [RowFeed(stream, everything, _left_to_test(selection), wanted)]
+            positions = sorted(wanted)
+            feeds = [RowFeed(self._reading.rows(selection, positions), positions, None, wanted)]
         return FunctionRows(feeds, columns, select.windows, together)
 
     def _are_last(self, selection: Selection, columns: Sequence[FunctionColumn]) -> bool:
@@ -177,16 +161,14 @@ class Selecting:
         first, last = time_bounds(pushed(selection.condition, position))
         return self._sources.last_point(selection.series[position], first, last)
 
-    def _feeds(
-        self, selection: Selection, windows: Windows | None, bounds: Filter | None, wanted: Wanted
-    ) -> list[Feed]:
+    def _feeds(self, selection: Selection, windows: Windows | None, wanted: Wanted) -> list[Feed]:
         """What gathers of series that are read one by one: groups elsewhere all at once, meanwhile what is here."""
-        one_by_one = {position: self._feed(selection, position, bounds, wanted) for position in wanted}
+        one_by_one = {position: self._feed(selection, position, wanted) for position in wanted}
         elsewhere: dict[GroupId, list[AskedSeries]] = {}
         for position, functions in wanted.items():
             series = selection.series[position]
             if not self._sources.is_here(series):
-                condition = both(bounds, pushed(selection.condition, position))
+                condition = pushed(selection.condition, position)
                 asked = AskedSeries(position, series, condition, functions, one_by_one.pop(position))
                 elsewhere.setdefault(series.group, []).append(asked)
         feeds: list[Feed] = [
@@ -196,45 +178,33 @@ class Selecting:
             feeds.append(InTurn(list(one_by_one.values())))
         return feeds
 
-    def _feed(self, selection: Selection, position: int, bounds: Filter | None, wanted: Wanted) -> Feed:
+    def _feed(self, selection: Selection, position: int, wanted: Wanted) -> Feed:
         """Gathers from a series that is read by itself, from when its turn comes."""
         series = selection.series[position]
-        condition = both(bounds, pushed(selection.condition, position))
         if self._sources.is_here(series):
-            begin = partial(self._sources.read, series, condition)
+            begin = partial(self._sources.read, series, pushed(selection.condition, position))
             return PieceFeed(begin, position, series.data_type, wanted[position], self._running)
-        stream = Later((series.data_type,), lambda: self._aligned(selection, [position], bounds))
+        stream = Later((series.data_type,), lambda: self._reading.rows(selection, [position]))
         return RowFeed(stream, [position], None, wanted)
-
-    def _aligned(self, selection: Selection, positions: Sequence[int], bounds: Filter | None = None) -> Aligned:
-        sources = []
-        for position in positions:
-            condition = both(bounds, pushed(selection.condition, position))
-            sources.append(self._sources.open(selection.series[position], condition))
-        return Aligned(sources, self._running, together)
-
-
-def _left_to_test(selection: Selection) -> Bound | None:
-    """The condition, unless every point that comes fulfils it already."""
-    condition = selection.condition
-    if condition is None:
-        return None
-    tested = tested_positions(condition)
-    if (not tested or len(selection.series) == 1) and is_pushed_whole(condition, 0):
-        return None
-    return condition
 
 
 def _is_for_each(selection: Selection) -> bool:
     """True when each series can be read by itself: what it must fulfil is all that the condition says."""
-    return selection.condition is None or _left_to_test(selection) is None
+    return left_to_test(selection.series, selection.condition) is None
 
 
-def _narrowed(selection: Selection, positions: Sequence[int]) -> Selection:
-    """A selection of some series alone, all that the condition looks at among them."""
-    places = {position: place for place, position in enumerate(positions)}
-    condition = None if selection.condition is None else renumbered(selection.condition, places)
-    return Selection(tuple([selection.series[position] for position in positions]), (), (), condition)
+def _within_windows(selection: Selection, windows: Windows | None) -> Selection:
+    """The same selection of points that can lie in a window."""
+    if windows is None:
+        return selection
+    bounds = time_range(windows.start_ms, windows.end_ms)
+    condition = bounds if selection.condition is None else AllOf((bounds, selection.condition))
+    return replace(selection, condition=condition)
+
+
+def _most_rows(select: Select) -> int | None:
+    """The rows of any part of the answer that can be in it."""
+    return None if select.limit is None else select.offset + select.limit
 
 
 def _operation(select: Select) -> tuple[str, bool]:

@@ -15,6 +15,7 @@ from iotdb_cluster.members.data.slot_reads import check_held, check_readable
 from iotdb_cluster.members.node_view import NodeView
 from iotdb_cluster.members.query.gathered import MAX_CELLS, encode_gathered
 from iotdb_cluster.members.query.running import QueryTooLarge, QueryTooLong
+from iotdb_cluster.members.query.serving_rows import RowServing
 from iotdb_cluster.members.runtime import unknown_group
 from iotdb_cluster.query.aggregates import Gathered, Grid, result_type
 from iotdb_cluster.query.guard import Guard
@@ -41,10 +42,16 @@ class QueryServing:
     def __init__(self, node: NodeView) -> None:
         self._node = node
         self._held = HeldSeries(node)
+        self._rows = RowServing(node, self._level, self._deadline)
 
     def handlers(self) -> Mapping[str, Callable[..., Any]]:
         """Method names of the IDL to their handlers."""
-        return {"findSeries": self.find_series, "gather": self.gather, "extent": self.extent}
+        return {
+            "findSeries": self.find_series,
+            "gather": self.gather,
+            "extent": self.extent,
+            **self._rows.handlers(),
+        }
 
     async def find_series(self, request: Any, connection: object) -> Any:
         """The series that patterns match, in the order of creation."""

@@ -17,7 +17,7 @@ from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.query.align import RowSource
 from iotdb_cluster.query.binding import KnownSeries
-from iotdb_cluster.query.rows import Rows, empty_rows
+from iotdb_cluster.query.rows import DataTypes, Rows, empty_rows
 from iotdb_cluster.timeseries.frames import Column
 from iotdb_cluster.timeseries.series_reader import SeriesReader
 from iotdb_cluster.timeseries.values import Value, array_of
@@ -30,8 +30,8 @@ from iotdb_cluster.wire.filters import encode_filter
 class HereSeries:
     """A series in a store of this node."""
 
-    def __init__(self, series: KnownSeries, reader: SeriesReader) -> None:
-        self.data_types = (series.data_type,)
+    def __init__(self, data_types: DataTypes, reader: SeriesReader) -> None:
+        self.data_types = data_types
         self._reader = reader
 
     async def next_rows(self, max_rows: int) -> Rows:
@@ -137,6 +137,27 @@ class RemoteReaders:
         batch: bytes = await there.call(member, "fetchSingleSeries", (there.header, reader), timeout_ms)
         return batch
 
+    async def open_rows(self, member: Node, group: GroupId, request: Any, timeout_ms: int) -> Any:
+        """The first page of rows of a member, and the reader of the next ones (extension)."""
+        self.running.check()
+        was_asked = (group, member) in self._asked
+        self._asked.add((group, member))
+        answer = await self.elsewhere(group).call(member, "openRows", (request,), timeout_ms)
+        if answer.reader:
+            self._asked.add((group, member))
+        elif not was_asked:
+            # These were all rows: nothing is open there that would have to be closed.
+            self._asked.discard((group, member))
+        return answer
+
+    async def fetch_rows(self, member: Node, group: GroupId, reader: int, max_rows: int) -> Any:
+        """The next page of rows."""
+        self.running.check()
+        there = self.elsewhere(group)
+        left_ms = self.running.left_ms
+        request = structs.FetchRowsRequest(header=there.header, reader=reader, max_rows=max_rows, deadline_ms=left_ms)
+        return await there.call(member, "fetchRows", (request,), left_ms)
+
     def close(self) -> None:
         """End the query wherever a reader may be open; nobody waits for that."""
         asked, self._asked = self._asked, set()
@@ -157,13 +178,13 @@ class Sources:
 
     def __init__(self, node: NodeView, running: Running) -> None:
         self._node = node
-        self._remote = RemoteReaders(node, running)
+        self.remote = RemoteReaders(node, running)
 
     def open(self, series: KnownSeries, condition: Filter | None) -> RowSource:
         """The rows of a series that fulfil a filter; the members of its group here are level already."""
         if self.is_here(series):
-            return HereSeries(series, self.read(series, condition))
-        return ElsewhereSeries(series, condition, self._remote)
+            return HereSeries((series.data_type,), self.read(series, condition))
+        return ElsewhereSeries(series, condition, self.remote)
 
     def is_here(self, series: KnownSeries) -> bool:
         """True when this node has a member of the series' group."""
@@ -203,7 +224,7 @@ class Sources:
 
     def close(self) -> None:
         """End what is still open elsewhere."""
-        self._remote.close()
+        self.remote.close()
 
 
 def _ignore(_: Any) -> None:
