@@ -129,16 +129,13 @@ def test_columns_and_a_table_are_not_mixed(session: Session) -> None:
 def test_a_query_that_a_call_waits_for_is_cancelled_on_the_node(
     node: RunningNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, ended = threading.Event(), threading.Event()
+    begun, enough = threading.Event(), threading.Event()
 
     async def endless(self: OpenQuery, count: int, max_bytes: int) -> Any:
         begun.set()
-        try:
-            while True:
-                self.running.check()
-                ended.wait(0.01)
-        finally:
-            ended.set()
+        while not enough.wait(0.01):
+            self.running.check()
+        raise RequestError("nobody ended the query")
 
     with Session([node.client_address]) as session:
         monkeypatch.setattr(OpenQuery, "page", endless)
@@ -146,9 +143,11 @@ def test_a_query_that_a_call_waits_for_is_cancelled_on_the_node(
             waiting = pool.submit(session.query, "SELECT i FROM root.q.d")
             assert begun.wait(30)
             session.cancel()
-            with pytest.raises(StatusError, match="the session was closed"):
-                waiting.result(30)
-        assert ended.is_set()
+            try:
+                with pytest.raises(StatusError, match="the session was closed"):
+                    waiting.result(30)
+            finally:
+                enough.set()
         monkeypatch.undo()
         assert ROWS == len(session.query("SELECT i FROM root.q.d").read())
 

@@ -3,11 +3,6 @@
 import csv
 import io
 import json
-import os
-import pty
-import select
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pyarrow.parquet as pq
@@ -171,45 +166,6 @@ def test_completion_knows_keywords_functions_and_paths() -> None:
         raise NoLeader("gone")
 
     assert [] == SqlCompleter(lost).candidates("root.")
-
-
-def test_the_prompt_works_at_a_terminal(node: RunningNode, tmp_path) -> None:
-    ours, theirs = pty.openpty()
-    address = f"{node.client_address[0]}:{node.client_address[1]}"
-    environment = os.environ | {"IOTDB_HISTORY": str(tmp_path / "history"), "TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iotdb_cluster.cli.main", "sql", "--node", address],
-        stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    seen = b""
-
-    def until(what: bytes) -> None:
-        nonlocal seen
-        while what not in seen:
-            assert select.select([ours], [], [], 60)[0], seen
-            part = os.read(ours, 65536)
-            if b"\x1b[6n" in part:
-                os.write(ours, b"\x1b[1;1R")
-            seen += part
-        seen = seen.partition(what)[2]
-
-    try:
-        until(b"sql>")
-        os.write(ours, b"SELECT count(t)\r")
-        os.write(ours, b"FROM root.s.d\r")
-        until(b"1 row in")
-        until(b"sql>")
-        os.write(ours, b"SELCT;\r")
-        until(b"401")
-        until(b"sql>")
-        os.write(ours, b"\\q\r")
-        assert 0 == process.wait(30)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    assert "FROM root.s.d" in (tmp_path / "history").read_text()
 
 
 # -- import and export -------------------------------------------------------------------------------------------------

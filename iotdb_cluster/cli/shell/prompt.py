@@ -49,8 +49,6 @@ def converse(session: Session, statements: Statements, console: Console, node: s
         except (EOFError, Left):
             return
         except KeyboardInterrupt:
-            # What is still to come on the connection belongs to nobody; the next statement opens another one.
-            session.drop()
             console.print("interrupted", style="dim")
         except ClusterError as error:
             console.print(str(error), style="red", markup=False, highlight=False)
@@ -60,11 +58,12 @@ def converse(session: Session, statements: Statements, console: Console, node: s
 
 
 def ask_to_go_on() -> bool:
-    """Wait for Enter between two screens; anything else typed before it ends the output."""
-    try:
-        return input("-- Enter for more, q to stop -- ").strip() == ""
-    except EOFError:
-        return False
+    """Wait for a key between two screens: Enter or Space goes on, q or Ctrl-C ends the output."""
+    keys = KeyBindings()
+    for key, goes_on in (("enter", True), (" ", True), ("q", False), ("c-c", False), ("c-d", False)):
+        keys.add(key)(lambda event, goes_on=goes_on: event.app.exit(result=goes_on))
+    asked: PromptSession[bool] = PromptSession(key_bindings=keys, erase_when_done=True)
+    return asked.prompt("-- Enter for more, q to stop -- ")
 
 
 def history_file() -> Path:

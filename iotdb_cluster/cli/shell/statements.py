@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,14 +60,25 @@ class Statements:
 
     def _statement(self, sql: str) -> None:
         begun = time.perf_counter()
-        result = self._session.execute(sql)
+        with self._cancelled_when_interrupted():
+            result = self._session.execute(sql)
         if result is None:
             self._tell("done", begun)
             return
         self._last_query = sql
-        with result:
+        with result, self._cancelled_when_interrupted():
             rows = self._show(result)
         self._tell(f"{rows:,} row{'' if rows == 1 else 's'}", begun)
+
+    @contextmanager
+    def _cancelled_when_interrupted(self) -> Iterator[None]:
+        """Ctrl-C ends the query on the node; what is still to come on its connection belongs to nobody."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._session.cancel()
+            self._session.drop()
+            raise
 
     def _show(self, result: Result) -> int:
         if self._shape == TABLE:
@@ -122,7 +133,9 @@ class Statements:
         sql = (after if path else rest).strip() or self._last_query
         if not sql:
             raise CommandRefused("\\plot: nothing was queried yet")
-        with self._session.query(sql) as result:
+        with self._cancelled_when_interrupted():
+            result = self._session.query(sql)
+        with result, self._cancelled_when_interrupted():
             curves = curves_of(result)
         self._last_query = sql
         if path is None:
