@@ -361,6 +361,8 @@ class Router:
         now_ms = self._context.clock.now_ms()
         left_ms = deadline.left_ms(now_ms)
         if left_ms <= RETRY_MS:
+            if isinstance(refusal, SlotMoving):
+                raise SlotMoving(f"{refusal.message}; asked again until the time was over, it had no effect")
             name = "the meta group" if group == META_GROUP else f"the data group of header {group}"
             raise NoLeader(f"no leader of {name} was found in time; it had no effect ({refusal})")
         longest_ms = self._context.settings.election_timeout_min_ms // 6

@@ -14,6 +14,7 @@ from iotdb_cluster.types.plans import (
     DeletePlan,
     DeleteStorageGroupPlan,
     DeleteTimeseriesPlan,
+    ExpirePlan,
     InsertPlan,
     Plan,
     SetStorageGroupPlan,
@@ -30,6 +31,7 @@ EVERY_PLAN: list[Plan] = [
     DeleteTimeseriesPlan(f"{HERE}.d.s"),
     SetStorageGroupPlan(HERE),
     DeleteStorageGroupPlan(HERE),
+    ExpirePlan(HERE, 9),
 ]
 
 
@@ -43,7 +45,7 @@ def test_behind_a_fence_nothing_is_taken_and_behind_an_unfence_everything_again(
     slots = held(HERE, OTHER)
     slots.check(plan)
     assert (slot_of(HERE),) == slots.apply(GroupDeed(Deed.FENCE, 1, (slot_of(HERE),)))
-    with pytest.raises(SlotMoving):
+    with pytest.raises(SlotMoving, match=f"slot {slot_of(HERE)} of {HERE} moves"):
         slots.check(plan)
     slots.check(InsertPlan(1, f"{OTHER}.d", ("s",), ("1",)))
     slots.apply(GroupDeed(Deed.UNFENCE, 1, (slot_of(HERE),)))
@@ -60,6 +62,22 @@ def test_what_is_installed_is_served_once_it_is_open() -> None:
         else:
             with pytest.raises(SlotMoving):
                 slots.check(INSERT)
+
+
+@pytest.mark.parametrize("plan", EVERY_PLAN)
+def test_behind_a_release_nothing_is_taken_for_a_storage_group_that_is_elsewhere_now(plan: Plan) -> None:
+    # A leader that has not applied the release yet may still enter what it can't judge: a delete of nothing, done.
+    there = [HERE]
+    slots = HeldSlots([slot_of(HERE), slot_of(OTHER)], there.__contains__, lambda: there)
+    slots.apply(GroupDeed(Deed.FENCE, 1, (slot_of(HERE),)))
+    slots.apply(GroupDeed(Deed.RELEASE, 1, (slot_of(HERE),)))
+    there.clear()
+    with pytest.raises(SlotMoving):
+        slots.check(plan)
+
+
+def test_where_no_slot_ever_moved_a_delete_of_what_is_not_here_is_judged_by_the_store() -> None:
+    held(OTHER).check(DeletePlan(9, f"{HERE}.d.s"))
 
 
 def test_a_storage_group_that_was_released_meanwhile_is_no_unknown_one() -> None:

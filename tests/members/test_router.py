@@ -120,7 +120,7 @@ def test_a_slot_that_moves_for_too_long_is_told_as_without_effect() -> None:
     node = OneNode()
     node.apply("root.known")
     node.moving = 1_000
-    with pytest.raises(NoLeader):
+    with pytest.raises(NoLeader, match="on its way.*no effect"):
         node.delete("root.known.*.s", 100)
     assert [] == node.plans
 

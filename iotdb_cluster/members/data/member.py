@@ -25,7 +25,7 @@ from iotdb_cluster.members.data.readers import Readers
 from iotdb_cluster.members.data.room import DiskRoom
 from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
 from iotdb_cluster.members.moves.codec import GroupDeed, install_in, read_deed
-from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
+from iotdb_cluster.members.moves.held_slots import HeldSlots, not_served, slots_in
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.waiting import NotLeader, Outcome, Proposal
@@ -120,17 +120,19 @@ class DataGroupMember(RaftMember):
 
         Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
         """
-        served = self._served(plans)
-        if len(served) < len(plans):
-            found = iter(await self.execute([plans[position] for position in served], deadline) if served else [])
-            moving = SlotMoving("the slot is not served by this data group")
-            return [next(found) if position in served else moving for position in range(len(plans))]
+        moving = self._moving(plans)
+        if moving:
+            served = [data for position, data in enumerate(plans) if position not in moving]
+            found = iter(await self.execute(served, deadline) if served else [])
+            return [moving[position] if position in moving else next(found) for position in range(len(plans))]
         prepared = self._planner.prepare(plans, self.room.refusal(self.raft))
         if any(isinstance(position, _MAYBE_BEHIND) for position in prepared.own):
             # This member may be behind: the node that routed the plan may know the storage group already, and a new
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
             await self._level_with_meta_group(deadline)
             await self.wait_applied(await self.local_read_index(deadline), deadline)
+            if self._moving(plans):
+                return await self.execute(plans, deadline)  # what is not here was moved away, and is not missing
             prepared = self._planner.prepare(plans, self.room.refusal(self.raft))
         if not prepared.payloads:
             return [position for position in prepared.own if not isinstance(position, int)]
@@ -167,26 +169,28 @@ class DataGroupMember(RaftMember):
         except OutcomeUnknown as late:
             raise NoLeader(f"what the meta group has agreed on was not known here in time: {late.message}") from late
 
-    def _served(self, plans: Sequence[bytes]) -> frozenset[int]:
-        """Positions of the plans that need not wait for a move: whoever meets a fence is told without an entry.
+    def _moving(self, plans: Sequence[bytes]) -> dict[int, SlotMoving]:
+        """By position the plans that have to wait for a move: whoever meets a fence is told without an entry.
 
         That is no more than a short way: what counts is judged where the entry is applied.
         """
-        everything = frozenset(range(len(plans)))
         if self.slots.is_untouched:
-            return everything
+            return {}
         states = self.slots.states  # the same for all: of two rows of a series, the later one alone may not be taken
-        return everything - {position for position, data in enumerate(plans) if self._is_moving(data, states)}
+        found = ((position, self._refusal(data, states)) for position, data in enumerate(plans))
+        return {position: refusal for position, refusal in found if refusal is not None}
 
-    def _is_moving(self, data: bytes, states: GroupSlots) -> bool:
+    def _refusal(self, data: bytes, states: GroupSlots) -> SlotMoving | None:
         if data[:1] == CLOSE_FILE:
-            return False
+            return None
         try:
             _, path = target_of(data)
         except RequestError:
-            return False  # it is refused for that when it is prepared
+            return None  # it is refused for that when it is prepared
         storage_group = self._storage_group_of(path)
-        return storage_group is not None and not states.state_of(slot_of(storage_group)).is_serving
+        if storage_group is None or states.state_of(slot_of(storage_group)).is_serving:
+            return None
+        return not_served(storage_group, f"the data group of header {self.group}")
 
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """As any member; but entries are taken only where there is room, and an install where its files are durable."""

@@ -16,6 +16,7 @@ from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import Proposal, ProposalBatch
+from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.raft.events import Propose
 from iotdb_cluster.timeseries.deletions import LEAST_TIME
 from iotdb_cluster.types.entries import EntryKind, Payload
@@ -67,11 +68,12 @@ class Expiring:
     def _look_after(self, member: DataGroupMember, ttls: dict[str, int]) -> None:
         if not member.raft.is_leader or not member.raft.has_committed_own_term:
             return
-        wall_ms = self._context.clock.wall_ms()
+        wall_ms, slots = self._context.clock.wall_ms(), member.slots.states
         due = [
             ExpirePlan(path, until)
             for path in member.store.storage_groups()
-            if member.store.expires(path, until := expired_until(wall_ms, ttls.get(path)))
+            if slots.state_of(slot_of(path)).is_serving
+            and member.store.expires(path, until := expired_until(wall_ms, ttls.get(path)))
         ]
         if due:
             payloads = tuple(Payload(EntryKind.PHYSICAL_PLAN, encode_plan(plan)) for plan in due)

@@ -60,7 +60,7 @@ class HeldSlots:
     def apply(self, deed: GroupDeed) -> tuple[Slot, ...]:
         """Carry a deed out; the slots on which it had an effect."""
         self.states, changed = self.states.after(deed.deed, deed.move, deed.slots)
-        self._is_untouched = False
+        self._is_untouched = self._is_untouched and not changed  # as `restore` finds it
         self._serving.clear()
         return changed
 
@@ -81,7 +81,7 @@ class HeldSlots:
         match plan:
             case InsertPlan() | TabletPlan():
                 if plan.device and not self._serves_device(plan.device):
-                    raise SlotMoving(f"the slot of {plan.device} is not served by this data group")
+                    raise self._not_served_above(plan.device)
             case SetStorageGroupPlan() | DeleteStorageGroupPlan():
                 self._serving.clear()
                 self.check_storage_group(plan.path)
@@ -90,18 +90,27 @@ class HeldSlots:
             case CreateTimeseriesPlan():
                 owner = self.owner(plan.path)
                 if owner is None:
-                    raise SlotMoving(f"no storage group of this data group is above {plan.path}")
+                    raise self._not_served_above(plan.path)
                 self.check_storage_group(owner)
             case DeletePlan() | DeleteTimeseriesPlan():
                 pattern = Pattern.parse(plan.path)
-                for path in self._storage_groups():
-                    if pattern.may_match_below(nodes_of(path)):
-                        self.check_storage_group(path)
+                met = [path for path in self._storage_groups() if pattern.may_match_below(nodes_of(path))]
+                for path in met:
+                    self.check_storage_group(path)
+                if not met and not self._is_untouched:
+                    # There was something to delete where it was proposed: it was released meanwhile.
+                    raise SlotMoving(f"no storage group of this data group holds {plan.path} any more")
 
     def check_storage_group(self, path: str) -> None:
         """Raise `SlotMoving` unless the slot of a storage group is served."""
         if not self.states.state_of(slot_of(path)).is_serving:
-            raise SlotMoving(f"the slot of {path} is not served by this data group")
+            raise not_served(path, "this data group")
+
+    def _not_served_above(self, path: str) -> SlotMoving:
+        owner = self.owner(path)
+        if owner is not None:
+            return not_served(owner, "this data group")
+        return SlotMoving(f"no storage group of this data group is above {path}")
 
     def owner(self, path: str) -> str | None:
         """The storage group of the store that a path lies in."""
@@ -124,6 +133,11 @@ class HeldSlots:
 
 
 _MOST_DEVICES = 100_000
+
+
+def not_served(storage_group: str, group: str) -> SlotMoving:
+    """The refusal of a plan that concerns a storage group whose slot is not served by `group`."""
+    return SlotMoving(f"slot {slot_of(storage_group)} of {storage_group} moves or has moved: {group} does not serve it")
 
 
 def slots_in(context: bytes) -> GroupSlots | None:
