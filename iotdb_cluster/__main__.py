@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from iotdb_cluster.errors import ClusterError, StartRefused
+from iotdb_cluster.errors import ClusterError, StartRefused, StorageFailure
 from iotdb_cluster.server.config import load
 from iotdb_cluster.server.logging import set_up_logging
 
@@ -24,7 +24,10 @@ REMOVAL_TIMEOUT_S = 3_600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a node until it is told to stop, or do what else is asked; returns the exit status, 2 for a refused start."""
+    """Run a node until it is told to stop, or do what else is asked.
+
+    Returns the exit status: 2 for a refused start, 1 when the disk fails.
+    """
     parser = argparse.ArgumentParser(prog="python -m iotdb_cluster", description="A node of the cluster.")
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("-s", "--start", action="store_true", help="start a node; the first start founds the cluster")
@@ -52,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return start(options.conf, joins=options.add)
     except ClusterError as error:
         print(f"iotdb-cluster: {error}", file=sys.stderr)
-        return 2
+        # What the disk refuses now it may take later, when it has room again; all else needs a person.
+        return 1 if isinstance(error, StorageFailure) else 2
 
 
 def remove(conf: Path, ip: str, meta_port: str) -> int:

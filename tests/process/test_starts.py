@@ -46,6 +46,14 @@ def test_a_port_in_use_stops_the_start(cluster_of):
     assert str(node.data_port) in line
 
 
+def test_a_disk_that_fails_is_worth_another_start(tmp_path):
+    (tmp_path / "file").write_text("where a folder should be")
+    (tmp_path / "iotdb-cluster.yaml").write_text(f"data_dir: {tmp_path / 'file' / 'data'}\n")
+    done = start(tmp_path)
+    assert 1 == done.returncode, done.stderr
+    assert str(tmp_path / "file" / "data") in done.stderr
+
+
 def test_a_folder_of_a_running_node_stops_the_start(cluster_of, tmp_path):
     node = cluster_of(1).nodes[0]
     conf = tmp_path / "other" / "conf"
