@@ -30,7 +30,8 @@ class Beats:
         self._end = threading.Event()
         self._guard = threading.Lock()
         self._threads = [threading.Thread(target=self._run, args=(site,), daemon=True) for site in sites]
-        self._written = dict.fromkeys((site.storage_group for site in sites), 0)
+        self.written = dict.fromkeys((site.storage_group for site in sites), 0)
+        """How many were acknowledged, by site."""
         self.report = LoadReport()
         self.error: BaseException | None = None
 
@@ -56,7 +57,7 @@ class Beats:
         """What each of so many nodes lacks, or has too much of, in words; to be asked behind `stop`."""
         found = []
         for site in self._sites:
-            times = np.arange(1, self._written[site.storage_group] + 1, dtype=np.int64)
+            times = np.arange(1, self.written[site.storage_group] + 1, dtype=np.int64)
             for node in range(node_count):
                 if not Points(times, times).equals(read(node, f"{site.storage_group}.beat.number")):
                     found.append(f"{site.storage_group}.beat.number on node number {node + 1}")
@@ -78,11 +79,11 @@ class Beats:
         return Session(addresses, timeout_ms=WRITE_TIMEOUT_MS, repeatable=True)
 
     def _beat(self, session: Session, site: str) -> None:
-        number = self._written[site] + 1
+        number = self.written[site] + 1
         begin = time.monotonic()
         session.insert_row(f"{site}.beat", number, ["number"], [number])
         end = time.monotonic()
-        self._written[site] = number
+        self.written[site] = number
         with self._guard:
             self.report.acknowledged.append((begin, end, site))
         self._end.wait(BEAT_S)

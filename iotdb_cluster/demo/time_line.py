@@ -29,6 +29,7 @@ class TimeLine:
     console: Console
     begun: float = field(default_factory=monotonic)
     steps: list[Step] = field(default_factory=list)
+    _silent_until: float = 0.0
 
     @contextmanager
     def step(self, what: str) -> Iterator[Step]:
@@ -40,8 +41,10 @@ class TimeLine:
         self.console.print(f"{found.begin - self.begun:6.1f} s  {found.what} [dim]({found.end - found.begin:.1f} s)[/]")
 
     def say(self, what: str) -> None:
-        """Print what goes on inside a step."""
-        self.console.print(f"          {what}", style="dim")
+        """Print what goes on inside a step, at most once a second."""
+        if monotonic() >= self._silent_until:
+            self._silent_until = monotonic() + 1
+            self.console.print(f"          {what}", style="dim")
 
     def table(self, watch: SlotWatch, reports: Sequence[LoadReport]) -> Table:
         """All steps with what moved, and the longest wait of any writer in each."""

@@ -1,20 +1,26 @@
 """The main job can tell good from bad: what it expects, what it finds missing, and what it calls an outage."""
 
 import dataclasses
+import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from iotdb_cluster.demo.beats import Beats
 from iotdb_cluster.demo.comparing import compare_all
 from iotdb_cluster.demo.loading import Loader, LoadReport
 from iotdb_cluster.demo.plot import draw_temperatures
+from iotdb_cluster.demo.slot_watch import SlotWatch
 from iotdb_cluster.demo.stations import STATIONS, Points, load_station, sites_of
+from iotdb_cluster.demo.time_line import TimeLine
 from iotdb_cluster.errors import OutcomeUnknown, StartRefused
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import Node, NodeId
+from iotdb_cluster.types.report import Report
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -145,3 +151,60 @@ def test_a_writer_that_fails_ends_the_job(sites):
         list(loader.wait_for(1.0))
     with pytest.raises(OutcomeUnknown):
         loader.join()
+
+
+def test_a_load_that_pauses_says_which_sites_have_begun(sites):
+    loader = Loader(sites[:2], lambda: Memory([]), pause_s=0.001)
+    loader.start()
+    for done in loader.wait_for(0.01):
+        assert done <= loader.total
+    assert loader.begun
+    loader.pause_s = 0.0
+    loader.join()
+    assert {"root.site00", "root.site01"} == loader.begun
+
+
+# ---- what moves
+
+
+def report_of_slots(table_version, slots, owners):
+    node = Node("127.0.0.1", 1, NodeId(1), 2)
+    return Report(
+        node=node, client_port=3, pid=4, blind=False, version="", cluster_name="", cluster_id="",
+        table_version=table_version, slots=slots, storage_groups=owners,
+    )  # fmt: skip
+
+
+def test_slots_with_another_owner_have_moved_and_those_with_data_are_told_apart():
+    watch = SlotWatch(lambda: (), lambda: {"root.a"})
+    watch.take(report_of_slots(5, {1: 10, 2: 10}, {"root.a": 1, "root.b": 1}))
+    watch.take(report_of_slots(6, {1: 7, 2: 10, 3: 3}, {"root.a": 3, "root.b": 3}))
+    watch.take(report_of_slots(5, {1: 10, 2: 10}, {"root.a": 1, "root.b": 1}))  # a node that is behind
+    watch.take(report_of_slots(8, {2: 14, 3: 6}, {"root.a": 2, "root.b": 3}))
+    assert [3, 7] == [count for _, count in watch.moved]
+    assert ["root.a", "root.a"] == [group for _, group in watch.moved_with_data]
+    assert (10, 2) == watch.between(0.0, float("inf"))
+    assert (0, 0) == watch.between(0.0, watch.moved[0][0])
+
+
+def test_the_time_line_shows_what_moved_and_the_longest_wait_in_each_step():
+    console = Console(width=120, record=True, file=io.StringIO())
+    line = TimeLine(console)
+    with line.step("a node joins") as step:
+        pass
+    step.begin, step.end = line.begun + 1.0, line.begun + 3.5
+    watch = SlotWatch(lambda: (), set)
+    watch.moved = [(line.begun + 2.0, 2500), (line.begun + 4.0, 7)]
+    begun = line.begun
+    report = LoadReport([(begun + 1.5, begun + 2.25, "a"), (begun + 0.5, begun + 0.75, "b")])
+    console.print(line.table(watch, [report, LoadReport()]))
+    assert ["1.0", "a", "node", "joins", "2.5", "2,500", "0.75"] == console.export_text().splitlines()[-2].split()
+
+
+@pytest.mark.parametrize(("found", "is_good"), [([1, 2, 3], True), ([1, 3], False), ([1, 2, 3, 4], False)])
+def test_a_beat_that_is_missing_or_too_many_is_found(sites, found, is_good):
+    points = Points(np.array(found, np.int64), np.array(found, np.int64))
+    beats = Beats(sites[:1], lambda: ())
+    beats.written["root.site00"] = 3
+    faults = beats.faults(2, lambda node, path: points)
+    assert (0 if is_good else 2) == len(faults)
