@@ -30,7 +30,7 @@ from iotdb_cluster.types.report import Report
 from iotdb_cluster.types.schema import DataType
 
 STORAGE_GROUPS = 64
-TABLET_ROWS = 1_000
+TABLET_ROWS = 625
 COLUMNS = 10
 BASE_MS = 1_500_000_000_000
 LOADERS = 4
