@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -174,7 +175,8 @@ class Lanes:
             return True
 
     def close(self, timeout_s: float) -> bool:
-        """End all lanes; False when a thread still ran after the time."""
+        """End all lanes; False when a thread still ran after the time, which is for all of them together."""
+        ends_at_s = time.monotonic() + timeout_s
         with self._guard:
             self._closed = True
             lanes = list(self._lanes.values())
@@ -182,5 +184,5 @@ class Lanes:
         for lane in lanes:
             lane.end()
         for lane in lanes:
-            lane.thread.join(timeout_s)
+            lane.thread.join(max(0.0, ends_at_s - time.monotonic()))
         return not any(lane.thread.is_alive() for lane in lanes)

@@ -1,6 +1,7 @@
 """Calls to other nodes: proof of identity first, order within a lane, no guesses about what took effect."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from iotdb_cluster.members.pending import gather
 from iotdb_cluster.members.transport import Lane, Port
 from iotdb_cluster.server import peers
 from iotdb_cluster.server.backoff import LONGEST_PAUSE_MS, Backoff
+from iotdb_cluster.server.lanes import Lanes, Sending
 from iotdb_cluster.server.peers import PeerTransport
 from iotdb_cluster.server.transport.server import ThriftServer
 from iotdb_cluster.types.identity import Node, NodeId
@@ -275,6 +277,36 @@ def test_a_close_settles_every_call() -> None:
         release.set()
         assert [OutcomeUnknown, Unreachable, Unreachable, Unreachable] == [type(x) for x in outcomes.wait(4)]
         assert [0] == peer.seen
+
+
+class Unreachables:
+    """Nodes whose machines are off: a connection to one of them takes for ever."""
+
+    def __init__(self) -> None:
+        self.given_up = threading.Event()
+
+    def connect(self, to: Node, port: Port, ends_at_ms: int) -> Any:
+        self.given_up.wait(10)
+        raise Unreachable("its machine is off")
+
+    def call_on(self, connection: Any, method: str, arguments: tuple[Any, ...], ends_at_ms: int) -> Any:
+        raise AssertionError("there is no connection")
+
+    def now_ms(self) -> int:
+        return 0
+
+
+def test_the_time_of_a_close_is_for_all_lanes_together() -> None:
+    nodes = Unreachables()
+    lanes = Lanes(nodes)
+    to = Node("10.0.0.9", 1, NodeId(IDENTIFIER), 2)
+    for number in range(20):
+        lanes.put((to, Port.DATA, (Lane.APPEND, number)), Sending(lambda: ("x", ()), TIME_MS, lambda _: None))
+    begun = time.monotonic()
+    assert not lanes.close(0.2)
+    assert time.monotonic() - begun < 2
+    nodes.given_up.set()
+    assert lanes.close(10)
 
 
 # -- calls that a thread waits for -------------------------------------------------------------------------------------
