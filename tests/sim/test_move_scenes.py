@@ -10,6 +10,7 @@ from iotdb_cluster.members.data.slot_reads import check_held
 from iotdb_cluster.members.moves.mover import MoveSettings
 from iotdb_cluster.members.query.finding import Finder
 from iotdb_cluster.members.query.running import Running
+from iotdb_cluster.partition.moves import Deed
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import GroupId, Node
@@ -129,6 +130,66 @@ def test_a_node_that_joins_gets_its_share_with_what_is_in_it() -> None:
     scene.balanced()
     moved = [path for path in before if scene.owner(path) != before[path]]
     assert moved, "no slot with data moved: choose another seed"
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+def moved_files(node: SimNode, group: GroupId) -> list[str]:
+    """The files in a node's folder of a group that came with slots."""
+    named = (name for name in node.disk.files() if name.startswith(f"data/{group}/root."))
+    return sorted(name for name in named if "/move-" in name and name.endswith(".parquet"))
+
+
+def test_a_damaged_file_of_a_slot_that_has_moved_is_pulled_again_with_all_that_belongs_to_it() -> None:
+    scene = MovingScene(log_keep_entries=10).boot()
+    for _ in range(3):
+        scene.write_everywhere()
+    newcomer = scene.add()
+    scene.balanced()
+    group = GroupId(newcomer.node.me.identifier)
+    victim = next(node for node in scene.nodes[:3] if node.node.data(group) is not None and moved_files(node, group))
+    groups = len(victim.node.data_members)
+    victim.crash(power_loss=False)
+    chosen = moved_files(victim, group)[0]
+    victim.disk.flip_somewhere(chosen)
+    victim.start()
+    assert len(victim.node.data_members) == groups - 1
+    scene.run_until(
+        lambda: None if len(victim.node.data_members) == groups else "not repaired", MINUTE_MS, "the repair"
+    )
+    assert f"damaged/{chosen}" in victim.disk.files()
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_file_that_is_damaged_before_its_install_is_replayed_is_pulled_again(is_lost: bool) -> None:
+    scene = MovingScene().boot()
+    scene.write_everywhere()
+    newcomer = scene.add()
+    victims: list[tuple[SimNode, GroupId]] = []
+
+    def has_installed() -> str | None:
+        for node in scene.nodes[:3]:
+            for member in node.node.data_members if node.is_alive else ():
+                held = member.slots.states.known.values()
+                if any(state.deed is Deed.INSTALL for state in held) and moved_files(node, member.group):
+                    victims.append((node, member.group))
+                    return None
+        return "nothing is installed"
+
+    scene.run_until(has_installed, 5 * MINUTE_MS, "no slot with data moves")
+    ((victim, group),) = victims
+    victim.crash(power_loss=False)
+    chosen = moved_files(victim, group)[0]
+    if is_lost:
+        victim.disk.remove(chosen)
+    else:
+        victim.disk.flip_somewhere(chosen)
+    victim.start()
+    assert newcomer.is_alive
+    assert victim.node.data(group) is None, "it has a replica whose log it can't apply"
+    scene.balanced()
     scene.write_everywhere()
     scene.check_everything()
 

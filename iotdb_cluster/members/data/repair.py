@@ -17,6 +17,7 @@ from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.data.snapshots import FilePuller, check_room
 from iotdb_cluster.members.life.groups import GroupMaker, log_of, store_folder
+from iotdb_cluster.members.moves.replay import last_install
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.storage.group_log import RecoveredGroup
@@ -100,7 +101,8 @@ class Repairs:
         """Everything is pulled and checked before anything here is touched; a crash in between begins again."""
         context, damaged = self._node.context, self._damaged[group]
         header = self._node.find(NodeId(group)) or Node("", 0, NodeId(group), 0)
-        at_least = damaged.recovered.snapshot.index
+        # What was pulled for installs in the log goes with the damaged files: they must not be replayed.
+        at_least = max(damaged.recovered.snapshot.index, last_install(damaged.recovered.entries))
         timeout_ms = context.settings.snapshot_timeout_ms
         data = await context.transport.call(
             source, Port.DATA, "offerStore", (node_struct(header), at_least), timeout_ms

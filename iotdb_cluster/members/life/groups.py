@@ -12,6 +12,9 @@ from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSende
 from iotdb_cluster.members.meta.member import MetaGroupMember, MetaListener
 from iotdb_cluster.members.meta.snapshot import decode_image
 from iotdb_cluster.members.meta.state import Founding, MetaState, founding_of, nodes_named_by
+from iotdb_cluster.members.moves.held_slots import slots_in
+from iotdb_cluster.members.moves.replay import prepare_installs
+from iotdb_cluster.partition.moves import GroupSlots
 from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.left_mark import LeftMark
@@ -150,6 +153,11 @@ class GroupMaker:
                 0,
                 f"its files reach to entry {store.covered.index}, its log begins behind entry {log.snapshot.index}",
             )
+        founding_slots = self.founding_slots(header.identifier)
+        if log.last_index > store.covered.index:
+            slots = slots_in(store.context) if store.context else None
+            first = max(store.covered.index, log.snapshot.index) + 1
+            prepare_installs(store, slots or GroupSlots.founded(founding_slots), log.entries(first, log.last_index))
         raft = self._raft(log, hard_state, mark)
         return DataGroupMember(
             self.context,
@@ -161,7 +169,7 @@ class GroupMaker:
             self.sender,
             self.receiver,
             self.readers,
-            self.founding_slots(header.identifier),
+            founding_slots,
         )
 
     def _raft(
