@@ -267,6 +267,19 @@ def test_a_follower_whose_disk_is_full_stays_behind_and_catches_up_by_itself() -
     assert starts + 1 == full.starts, "only the cold restart of the check"
 
 
+def test_a_leader_whose_disk_is_nearly_full_lets_another_one_lead() -> None:
+    scene = Scene().boot()
+    full = scene.leader(scene.data_groups()[0])
+    full.fill_disk()
+    scene.run_ms(15_000)
+    assert full not in [scene.leader(group) for group in scene.data_groups()]
+    scene.write_everywhere()
+    full.empty_disk()
+    home = next(group for group in scene.data_groups() if group == full.node.me.identifier)
+    scene.run_until(lambda: None if scene.leader(home) is full else "not yet", 60_000, "the group comes home")
+    scene.check_everything()
+
+
 def test_without_a_quorum_of_disks_with_room_writes_are_refused_and_deletes_go_on() -> None:
     scene = Scene().boot()
     scene.write_everywhere()

@@ -1,10 +1,11 @@
 """Room on the disks of a data group's members (DESIGN 8): nobody runs full because of what others enter.
 
-Below `disk_reserve_mb` a member takes no write as a leader, and tells its leader so; a leader takes none while those
-that have room are no quorum. Below half of the reserve a member takes no inserts of its leader either, and what makes
-a file larger for a while has to wait: it goes on by itself when there is room again.
+Below `disk_reserve_mb` a member takes no write as a leader, lets another one lead that has room, and tells its leader
+so; a leader takes none while those that have room are no quorum. Below half of the reserve a member takes no inserts
+of its leader either, and what makes a file larger for a while has to wait: it goes on by itself when there is room.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -43,6 +44,7 @@ class DiskRoom:
         self._told_at_ms: int | None = None
         self._full_until_ms: dict[NodeId, int] = {}
         self._is_refusing = False
+        self._leads_short_since_ms: int | None = None
 
     def refusal(self, raft: Raft) -> DiskNearlyFull | None:
         """Why a leader may enter nothing that makes disks fuller, if so; deletes go on. From any thread."""
@@ -53,7 +55,7 @@ class DiskRoom:
         if not self._full_until_ms:
             return None
         now_ms = self._context.clock.now_ms()
-        full = {peer for peer, until_ms in list(self._full_until_ms.items()) if now_ms < until_ms}
+        full = {peer for peer in list(self._full_until_ms) if self.is_full(peer)}
         membership = raft.membership
         if not full or membership is None:
             return None
@@ -63,6 +65,25 @@ class DiskRoom:
             names = ", ".join(map(str, sorted(full & live)))
             return DiskNearlyFull(f"the disks of nodes {names} are nearly full, and without them there is no quorum")
         return None
+
+    def relief(self, raft: Raft, level: Collection[NodeId], now_ms: int) -> NodeId | None:
+        """Who of the members that are level should lead instead of this one, which has no room, if so.
+
+        A new leader waits until those that have none either have told it.
+        """
+        if self._free() >= self._reserve_bytes:
+            self._leads_short_since_ms = None
+            return None
+        if self._leads_short_since_ms is None:
+            self._leads_short_since_ms = now_ms
+        voters = raft.membership.voters if raft.membership is not None else frozenset()
+        roomy = sorted(peer for peer in voters.intersection(level) if not self.is_full(peer))
+        waited_ms = now_ms - self._leads_short_since_ms
+        return roomy[0] if roomy and waited_ms >= TOLD_FOR_MS else None
+
+    def is_full(self, peer: NodeId) -> bool:
+        """True for a member that has said so lately."""
+        return self._context.clock.now_ms() < self._full_until_ms.get(peer, 0)
 
     def heard_full(self, peer: NodeId) -> None:
         """A member says that it has less than its reserve. From any thread."""
@@ -86,6 +107,7 @@ class DiskRoom:
         """Tell the leader, now and then, when less than the reserve is left."""
         if leader is None or leader.identifier == self._context.me.identifier:
             return
+        self._leads_short_since_ms = None
         if self._told_at_ms is not None and now_ms - self._told_at_ms < LOOK_MS:
             return
         self._told_at_ms = now_ms

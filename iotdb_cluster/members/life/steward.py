@@ -120,8 +120,13 @@ class Steward:
             self._spread(member, now_ms)
 
     def _spread(self, member: DataGroupMember, now_ms: int) -> None:
+        relief = member.room.relief(member.raft, self._level(member.raft, now_ms), now_ms)
+        if relief is not None:
+            log.warning("leadership_goes_to_who_has_room", group=member.group, node=relief)
+            member.step(TransferLeadership(relief))
+            return
         successor = self._balance.successor(member.group, member.raft, now_ms)
-        if successor is not None:
+        if successor is not None and not member.room.is_full(successor):
             log.info("leadership_goes_to_header", group=member.group)
             member.step(TransferLeadership(successor))
 
