@@ -7,7 +7,7 @@ one wins.
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -17,7 +17,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from iotdb_cluster.cli.tool_form import unquoted
 from iotdb_cluster.errors import PathIllegal, ValueRefused
+from iotdb_cluster.sql.times import GREATEST_TIME_MS, LEAST_TIME_MS
 from iotdb_cluster.types.schema import DataType
 
 Column: TypeAlias = NDArray[Any] | list[str]
@@ -34,6 +36,11 @@ NUMPY_TYPES: Mapping[DataType, type[np.generic]] = {
 INFERRED = (DataType.BOOLEAN, DataType.INT64, DataType.DOUBLE)
 INFERRED_FROM_LINES = 1_000
 
+CELL_MAX_CHARS = 16 * 1024 * 1024
+"""A cell beyond that is a quote without an end rather than a text."""
+BATCH_CHARS = 4 * 1024 * 1024
+"""Where lines are so long that a batch would have more characters, it has fewer lines."""
+
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -48,11 +55,18 @@ class Rows:
     columns: tuple[Column, ...]
 
 
+Line: TypeAlias = tuple[int, list[str]]
+"""The number of a line in the file, and its cells."""
+
 BadLine: TypeAlias = Callable[[int, list[str], str], None]
 """Takes a line that is left out: its number, its cells, and the reason."""
 
 _TYPED = re.compile(rf"(.*?)\s*(?:\((\w+)\)|:({'|'.join(DataType.__members__)}))")
 """A column that says its type: `root.a.b(FLOAT)` or `root.a.b:FLOAT`."""
+
+
+_SLASHES = re.compile(r"\A(\d{4})/(\d{2})/", re.ASCII)
+_ZONE_NAME = re.compile(r"(?<=\d|Z)\[[\w/+-]+\]\Z", re.ASCII)
 
 
 class CsvFile:
@@ -65,33 +79,36 @@ class CsvFile:
         *,
         known: Callable[[Sequence[str]], Mapping[str, DataType]] | None = None,
         zone: tzinfo | None = None,
+        tool: bool = False,
     ) -> None:
         """`types` names columns by full path or by their last node; raises `PathIllegal` or `ValueRefused`.
 
         Columns that neither `types` nor the header gives a type are looked up by `known`, and where that is given but
-        does not know them either, the first lines tell. Times without an offset are read in `zone`.
+        does not know them either, the first lines tell. Times without an offset are read in `zone`. With `tool` the
+        file is in the form of the original's CSV tool: cut at commas, texts in quotes.
         """
         self.path = path
         self.lines_read = 0
         """Data lines that were taken from the file so far, the skipped and the bad ones included."""
         self._zone = zone
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            first = list(islice(reader, INFERRED_FROM_LINES)) if known is not None else []
+        self._tool = tool
+        lines = self._raw_lines(None)
+        _, header = next(lines, (1, []))
+        first = list(_first_of(lines)) if known is not None else []
+        lines.close()
         if len(header) < 2:
             raise ValueRefused(f"{path}: the first line must name the time and at least one series")
         stated = [_TYPED.fullmatch(name) for name in header[1:]]
         self.series = tuple(found[1] if found else name for found, name in zip(stated, header[1:], strict=True))
         given = {name: found[2] or found[3] for found, name in zip(stated, self.series, strict=True) if found}
         types = {**parse_types(",".join(f"{name}={kind}" for name, kind in given.items())), **types}
-        resolved = {name: kind for name in self.series if (kind := _given(name, types)) is not None}
+        resolved = {name: kind for name in self.series if (kind := type_given(name, types)) is not None}
         if known is not None and len(resolved) < len(self.series):
             types = {**_inferred(self.series, first), **known(self.series), **resolved}
         self.data_types = tuple(_type_of(path, name, types) for name in self.series)
         self._devices: dict[str, list[int]] = {}
         for number, name in enumerate(self.series):
-            if not re.fullmatch(r"root(\.[^.]+)+", name):
+            if not is_series_path(name):
                 raise PathIllegal(f"{path}: column '{name}' is not a series path (root....)")
             self._devices.setdefault(name.rpartition(".")[0], []).append(number)
 
@@ -108,32 +125,49 @@ class CsvFile:
                     raise
                 yield self._converted(self._good(lines, on_bad))
 
-    def _lines(self, rows_max: int, skip: int, on_bad: BadLine | None) -> Iterator[list[tuple[int, list[str]]]]:
-        with self.path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            next(reader)
-            lines: list[tuple[int, list[str]]] = []
-            self.lines_read = 0
-            for cells in reader:
-                if not cells:
-                    continue
-                self.lines_read += 1
-                if self.lines_read <= skip:
-                    continue
-                if len(cells) != len(self.series) + 1:
-                    problem = f"{len(cells)} cells, but {len(self.series) + 1} columns"
-                    if on_bad is None:
-                        raise ValueRefused(f"{self.path}, line {reader.line_num}: {problem}")
-                    on_bad(reader.line_num, cells, problem)
-                    continue
-                lines.append((reader.line_num, cells))
-                if len(lines) == rows_max:
-                    yield lines
-                    lines = []
-            if lines or on_bad is not None:
+    def _lines(self, rows_max: int, skip: int, on_bad: BadLine | None) -> Iterator[list[Line]]:
+        raw = self._raw_lines(on_bad)
+        next(raw)
+        lines: list[Line] = []
+        chars = 0
+        self.lines_read = 0
+        for number, cells in raw:
+            self.lines_read += 1
+            if self.lines_read <= skip:
+                continue
+            if len(cells) != len(self.series) + 1:
+                self._refuse(number, cells, f"{len(cells)} cells, but {len(self.series) + 1} columns", on_bad)
+                continue
+            lines.append((number, cells))
+            chars += sum(map(len, cells))
+            if len(lines) == rows_max or chars >= BATCH_CHARS:
                 yield lines
+                lines, chars = [], 0
+        if lines or on_bad is not None:
+            yield lines
 
-    def _good(self, lines: Sequence[tuple[int, list[str]]], on_bad: BadLine) -> list[tuple[int, list[str]]]:
+    def _raw_lines(self, on_bad: BadLine | None) -> Generator[Line, None, None]:
+        """The header and all lines that are not empty; bytes that are no UTF-8 stay to be refused where they stand."""
+        csv.field_size_limit(CELL_MAX_CHARS)
+        with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.reader(file, quoting=csv.QUOTE_NONE) if self._tool else csv.reader(file)
+            while True:
+                try:
+                    cells = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    self._refuse(reader.line_num, [], str(error), on_bad)
+                    continue
+                if cells:
+                    yield reader.line_num, cells
+
+    def _refuse(self, number: int, cells: list[str], problem: str, on_bad: BadLine | None) -> None:
+        if on_bad is None:
+            raise ValueRefused(f"{self.path}, line {number}: {problem}")
+        on_bad(number, cells, problem)
+
+    def _good(self, lines: Sequence[Line], on_bad: BadLine) -> list[Line]:
         good = []
         for number, cells in lines:
             try:
@@ -144,7 +178,7 @@ class CsvFile:
                 good.append((number, cells))
         return good
 
-    def _converted(self, lines: Sequence[tuple[int, list[str]]]) -> list[Rows]:
+    def _converted(self, lines: Sequence[Line]) -> list[Rows]:
         times = np.array([self._time(number, cells[0]) for number, cells in lines], dtype=np.int64)
         return [
             self._rows(device, together, present, times, lines)
@@ -158,7 +192,7 @@ class CsvFile:
         columns: Sequence[int],
         present: Sequence[int],
         times: NDArray[np.int64],
-        lines: Sequence[tuple[int, list[str]]],
+        lines: Sequence[Line],
     ) -> Rows:
         kept = [lines[row] for row in present]
         return Rows(
@@ -169,7 +203,7 @@ class CsvFile:
             columns=tuple(self._column(column, kept) for column in columns),
         )
 
-    def _column(self, column: int, lines: Sequence[tuple[int, list[str]]]) -> Column:
+    def _column(self, column: int, lines: Sequence[Line]) -> Column:
         data_type = self.data_types[column]
         values = [self._value(number, column, cells[column + 1]) for number, cells in lines]
         return values if data_type is DataType.TEXT else np.array(values, dtype=NUMPY_TYPES[data_type])
@@ -178,23 +212,38 @@ class CsvFile:
         try:
             return parse_time(text, self._zone)
         except ValueError as error:
-            raise ValueRefused(f"{self.path}, line {line}, first column: '{text}' is not a time: {error}") from error
+            raise ValueRefused(
+                f"{self.path}, line {line}, first column: '{text[:60]}' is not a time: {error}"
+            ) from error
 
     def _value(self, line: int, column: int, text: str) -> Any:
         data_type = self.data_types[column]
         try:
-            return parse_value(text, data_type)
+            return parse_value(unquoted(text) if self._tool else text, data_type)
+        except UnicodeEncodeError as error:
+            raise ValueRefused(
+                f"{self.path}, line {line}, column '{self.series[column]}': {text[:60]!a} is not UTF-8"
+            ) from error
         except (ValueError, KeyError) as error:
             raise ValueRefused(
-                f"{self.path}, line {line}, column '{self.series[column]}': '{text}' is no {data_type.name}"
+                f"{self.path}, line {line}, column '{self.series[column]}': '{text[:60]}' is no {data_type.name}"
             ) from error
 
 
 def parse_time(text: str, zone: tzinfo | None = None) -> int:
-    """Milliseconds since 1970 UTC: a whole number, or ISO 8601 with an offset, or in `zone`. Raises `ValueError`."""
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    moment = datetime.fromisoformat(text)
+    """Milliseconds since 1970 UTC: a whole number, or ISO 8601 with an offset, or in `zone`. Raises `ValueError`.
+
+    A date may have `/` between its parts, and a time the name of its zone behind its offset, as Java writes it.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("there is none")
+    if re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+        number = int(text)
+        if not LEAST_TIME_MS <= number <= GREATEST_TIME_MS:
+            raise ValueError("it does not fit in 64 bits")
+        return number
+    moment = datetime.fromisoformat(_ZONE_NAME.sub("", _SLASHES.sub(r"\1-\2-", text)))
     if moment.tzinfo is None and zone is not None:
         moment = moment.replace(tzinfo=zone)
     if moment.tzinfo is None:
@@ -206,6 +255,9 @@ def parse_time(text: str, zone: tzinfo | None = None) -> int:
 def parse_value(text: str, data_type: DataType) -> Any:
     """The value that `text` stands for; raises `ValueError` or `KeyError` when there is none of this type."""
     if data_type is DataType.TEXT:
+        # Free for ASCII; what was no UTF-8 in the file cannot be encoded.
+        if not text.isascii():
+            text.encode()
         return text
     if data_type is DataType.BOOLEAN:
         return BOOLEANS[text.lower()]
@@ -230,15 +282,31 @@ def parse_types(text: str) -> dict[str, DataType]:
     return types
 
 
+def is_series_path(name: str) -> bool:
+    """True for `root.` and at least one more node, in characters that can be seen."""
+    return name.isprintable() and re.fullmatch(r"root(\.[^.]+)+", name) is not None
+
+
+def type_given(name: str, types: Mapping[str, DataType]) -> DataType | None:
+    """The type that is said for a series by its path or by the last node of it; None for none."""
+    return types.get(name, types.get(name.rpartition(".")[2]))
+
+
+def _first_of(lines: Iterable[Line]) -> Iterator[list[str]]:
+    """As many lines as types are told from, and not more characters than a batch has."""
+    chars = 0
+    for _, cells in islice(lines, INFERRED_FROM_LINES):
+        chars += sum(map(len, cells))
+        yield cells
+        if chars >= BATCH_CHARS:
+            return
+
+
 def _type_of(path: Path, name: str, types: Mapping[str, DataType]) -> DataType:
-    known = _given(name, types)
+    known = type_given(name, types)
     if known is None:
         raise ValueRefused(f"{path}: column '{name}' has no type; say it with --types {name.rpartition('.')[2]}=TYPE")
     return known
-
-
-def _given(name: str, types: Mapping[str, DataType]) -> DataType | None:
-    return types.get(name, types.get(name.rpartition(".")[2]))
 
 
 def _inferred(series: Sequence[str], lines: Sequence[list[str]]) -> dict[str, DataType]:
@@ -261,9 +329,7 @@ def _all_are(cells: Sequence[str], kind: DataType) -> bool:
     return True
 
 
-def _by_gaps(
-    columns: Sequence[int], lines: Sequence[tuple[int, list[str]]]
-) -> Iterator[tuple[tuple[int, ...], list[int]]]:
+def _by_gaps(columns: Sequence[int], lines: Sequence[Line]) -> Iterator[tuple[tuple[int, ...], list[int]]]:
     """Columns that have values in the same rows, together, with those rows; columns without any value are left out."""
     together: dict[tuple[int, ...], list[int]] = {}
     for column in columns:

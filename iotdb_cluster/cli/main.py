@@ -6,6 +6,9 @@ Commands for people take `--node HOST:CLIENT_PORT`, commands for operators `--me
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +18,8 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from iotdb_cluster.cli.check import check_node
 from iotdb_cluster.cli.csv_file import parse_time
+from iotdb_cluster.cli.exporting import PARTS_SUFFIX, export_query
+from iotdb_cluster.cli.importing import STATE_SUFFIX, import_file
 from iotdb_cluster.cli.local import run_local
 from iotdb_cluster.cli.people import print_series
 from iotdb_cluster.cli.replacing import Place, asked_nodes
@@ -22,12 +27,12 @@ from iotdb_cluster.cli.shell.running import run_sql
 from iotdb_cluster.cli.shell.showing import FORMATS
 from iotdb_cluster.cli.show import show_status
 from iotdb_cluster.cli.status import ask_cluster
-from iotdb_cluster.cli.transfer import export_query, import_file
 from iotdb_cluster.client.failover import Address, parse_address
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.removal import Removal
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.errors import ClusterError, CommandRefused
+from iotdb_cluster.members.client.time_zones import normalised, zone_of
 from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.version import VERSION
 
@@ -46,6 +51,11 @@ MetaOption = Annotated[
 ]
 UserOption = Annotated[str, typer.Option(envvar="IOTDB_USER", help="User name.")]
 PasswordOption = Annotated[str, typer.Option(envvar="IOTDB_PASSWORD", help="Password.")]
+FORMS = ("plain", "tool")
+FormOption = Annotated[
+    str, typer.Option(metavar="|".join(FORMS), help="tool: CSV as the original's CSV tool writes and reads it.")
+]
+ZoneOption = Annotated[str | None, typer.Option(help="Zone of times without an offset: +08:00, Asia/Shanghai.")]
 NodeOption = Annotated[
     str, typer.Option("--node", metavar="HOST:CLIENT_PORT", envvar="IOTDB_NODE", help="A node of the cluster.")
 ]
@@ -164,9 +174,7 @@ def sql(
     ] = None,
     shape: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How results are shown.")] = "table",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File for the result of one query.")] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Zone of times without an offset: +08:00, Asia/Shanghai.")
-    ] = None,
+    time_zone: ZoneOption = None,
     timeout: Annotated[float, typer.Option(help="Seconds that a call for rows may take.")] = 60,
 ) -> None:
     """Statements from a prompt, from -e, or from standard input when that is no terminal.
@@ -197,9 +205,8 @@ def import_(
     bad_rows: Annotated[
         Path | None, typer.Option(help="CSV file for lines that cannot be read, each with the reason.")
     ] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Zone of times without an offset: +08:00, Asia/Shanghai.")
-    ] = None,
+    time_zone: ZoneOption = None,
+    form: FormOption = "plain",
 ) -> None:
     """Bring a CSV or Parquet file into the cluster.
 
@@ -207,20 +214,22 @@ def import_(
     (root.a.b(FLOAT)), or that of the series there is, or what the first 1,000 lines look like. Without --bad-rows the
     first bad line ends it; with it the exit status is 1 when there were any.
     """
-    with Session([address_of(node)], user, password) as session, _progress() as bar:
+    with _resumable("import", file), Session([address_of(node)], user, password) as session, _progress() as bar:
         task = bar.add_task("", total=None)
         done = import_file(
             file,
             session,
             lambda rows, points: bar.update(task, completed=points, description=f"{rows:,} rows, points"),
+            _complain,
             types=types,
             resume=resume,
             bad_rows=bad_rows,
             zone=time_zone,
+            tool=is_tool(form),
         )
     print(f"{done.points} points")
     if done.bad:
-        print(f"iotdb-cluster: {done.bad} lines could not be read; they are in {bad_rows}", file=sys.stderr)
+        _complain(f"{done.bad} lines could not be read; they are in {bad_rows}")
         raise typer.Exit(1)
 
 
@@ -232,11 +241,33 @@ def export(
     node: NodeOption = "127.0.0.1:55560",
     user: UserOption = "root",
     password: PasswordOption = "root",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where this export ended early.")] = False,
+    form: FormOption = "plain",
+    time_zone: Annotated[
+        str | None, typer.Option(help="Zone of times in the statement, and with --form tool in the file.")
+    ] = None,
 ) -> None:
-    """Write series into a CSV, JSON or Parquet file; `import` takes CSV and Parquet again."""
-    with Session([address_of(node)], user, password, timeout_ms=60_000) as session, _progress() as bar:
+    """Write series into a CSV, JSON or Parquet file; `import` takes CSV and Parquet again.
+
+    The file appears when it is whole. Of a large export that ends early, what was fetched stays beside the file, and
+    --resume goes on behind it.
+    """
+    with (
+        _resumable("export", file),
+        Session([address_of(node)], user, password, timeout_ms=60_000, time_zone=time_zone) as session,
+        _progress() as bar,
+    ):
         task = bar.add_task("rows", total=None)
-        rows = export_query(session, source, file, shape, lambda so_far: bar.update(task, completed=so_far))
+        rows = export_query(
+            session,
+            source,
+            file,
+            shape,
+            lambda so_far: bar.update(task, completed=so_far),
+            resume=resume,
+            tool=is_tool(form),
+            zone=UTC if time_zone is None else zone_of(normalised(time_zone)),
+        )
     print(f"{rows} rows")
 
 
@@ -251,6 +282,27 @@ def read(
 ) -> None:
     """Print a series as CSV, which `import` takes again."""
     print_series(series, address_of(node), (user, password), _time_of(start), _time_of(end))
+
+
+def is_tool(form: str) -> bool:
+    """True for the form of the original's CSV tool; raises `CommandRefused` for one that there is not."""
+    if form not in FORMS:
+        raise CommandRefused(f"--form {form}: one of {', '.join(FORMS)} is needed")
+    return form == "tool"
+
+
+@contextmanager
+def _resumable(name: str, file: Path) -> Iterator[None]:
+    """Say how to go on where a state of this file is left behind; Ctrl-C ends it with exit status 130."""
+    try:
+        yield
+    except BaseException as error:
+        state = file.with_name(file.name + (STATE_SUFFIX if name == "import" else PARTS_SUFFIX))
+        if state.exists():
+            _complain(f"{name} --resume goes on where this one ended ({state})")
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(130) from None
+        raise
 
 
 def _progress() -> Progress:
@@ -280,6 +332,10 @@ def _time_of(text: str) -> int | None:
         raise CommandRefused(f"'{text}' is not a time: {error}") from error
 
 
+def _complain(what: str) -> None:
+    print(f"iotdb-cluster: {what}", file=sys.stderr)
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"iotdb-cluster {VERSION}")
@@ -303,8 +359,12 @@ def main() -> None:
         # Whoever read our output has seen enough; there is nobody left to tell, also not at the interpreter's end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (ClusterError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        print(f"iotdb-cluster: {error}", file=sys.stderr)
+    except ClusterError as error:
+        _complain(str(error))
+        sys.exit(1)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        _complain(f"{where}{error.strerror or error}")
         sys.exit(1)
 
 

@@ -12,7 +12,7 @@ from prompt_toolkit.document import Document
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from iotdb_cluster.cli import transfer
+from iotdb_cluster.cli import importing
 from iotdb_cluster.cli.main import app
 from iotdb_cluster.cli.shell.completing import SqlCompleter
 from iotdb_cluster.cli.shell.showing import show_table
@@ -231,7 +231,7 @@ def test_an_import_that_ended_early_goes_on_where_it_was(
 
     monkeypatch.setattr(Session, "insert_tablet", loses_the_third)
     assert 1 == run("import", str(file)).exit_code
-    state = file.with_name(file.name + transfer.STATE_SUFFIX)
+    state = file.with_name(file.name + importing.STATE_SUFFIX)
     assert 2_000 == json.loads(state.read_text())["rows"]
     assert "3500 points\n" == run("import", str(file), "--resume").stdout
     assert [1_000, 1_000, 0, 1_000, 500] == written

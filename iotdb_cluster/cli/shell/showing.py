@@ -51,44 +51,45 @@ def show_table(result: Result, console: Console, rows_max: int, go_on: Callable[
     return shown
 
 
-def write_csv(result: Result, out: BinaryIO) -> int:
+def write_csv(schema: pa.Schema, tables: Iterator[pa.Table], out: BinaryIO) -> int:
     """Times in ISO 8601 with an offset; a gap and an empty text look the same. Returns how many rows there were."""
     options = pyarrow.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
     count = 0
-    with pyarrow.csv.CSVWriter(out, result.schema, write_options=options) as writer:
-        for table in result.tables():
+    with pyarrow.csv.CSVWriter(out, schema, write_options=options) as writer:
+        for table in tables:
             writer.write_table(table)
             count += len(table)
     return count
 
 
-def write_parquet(result: Result, out: BinaryIO) -> int:
+def write_parquet(schema: pa.Schema, tables: Iterator[pa.Table], out: BinaryIO) -> int:
     """One column for each of the result's; returns how many rows there were."""
     count = 0
-    with pyarrow.parquet.ParquetWriter(out, result.schema) as writer:
-        for table in _gathered(result.tables()):
+    with pyarrow.parquet.ParquetWriter(out, schema) as writer:
+        for table in _gathered(tables):
             writer.write_table(table)
             count += len(table)
     return count
 
 
-def write_json(result: Result, out: BinaryIO) -> int:
+def write_json(schema: pa.Schema, tables: Iterator[pa.Table], out: BinaryIO) -> int:
     """A list of objects, one a line; NaN and infinities, which JSON lacks, are texts. Returns how many there were."""
-    labels = [TIME, *result.columns] if result.has_time else list(result.columns)
+    labels = schema.names
     count = 0
     out.write(b"[")
-    for row in result:
-        values = [_in_json(value) for value in row]
-        if result.has_time:
-            values[0] = text_of_time(row[0])
-        entry = json.dumps(dict(zip(labels, values, strict=True)), ensure_ascii=False)
-        out.write((",\n" if count else "\n").encode() + entry.encode())
-        count += 1
+    for table in tables:
+        columns = [_in_json(column) for column in table.columns]
+        for values in zip(*columns, strict=True):
+            entry = json.dumps(dict(zip(labels, values, strict=True)), ensure_ascii=False)
+            out.write((",\n" if count else "\n").encode() + entry.encode())
+            count += 1
     out.write(b"\n]\n")
     return count
 
 
-WRITERS: dict[str, Callable[[Result, BinaryIO], int]] = {CSV: write_csv, JSON: write_json, PARQUET: write_parquet}
+Writer = Callable[[pa.Schema, Iterator[pa.Table], BinaryIO], int]
+
+WRITERS: dict[str, Writer] = {CSV: write_csv, JSON: write_json, PARQUET: write_parquet}
 
 
 def format_of(path: Path) -> str | None:
@@ -109,8 +110,13 @@ def _gathered(tables: Iterator[pa.Table], rows: int = 100_000) -> Iterator[pa.Ta
         yield pa.concat_tables(waiting)
 
 
-def _in_json(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def _in_json(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        return [text_of_time(at) for at in column.cast(pa.int64()).to_pylist()]
+    values: list[Any] = column.to_pylist()
+    if not pa.types.is_floating(column.type):
+        return values
+    return [str(value) if value is not None and not math.isfinite(value) else value for value in values]
 
 
 def _cells(row: Sequence[Any], has_time: bool) -> list[str]:

@@ -86,7 +86,7 @@ class Statements:
                 return show_table(result, self._console, ROWS_TOGETHER, lambda: True)
             return show_table(result, self._console, max(5, self._console.height - 6), self._go_on)
         with ExitStack() as opened:
-            return WRITERS[self._shape](result, self._out(opened))
+            return WRITERS[self._shape](result.schema, result.tables(), self._out(opened))
 
     def _out(self, opened: ExitStack) -> BinaryIO:
         if self._output is not None:
