@@ -1,0 +1,137 @@
+"""Copies for slot moves: what writers wait for comes first, and nobody is fenced before most of the target have it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from iotdb_cluster.errors import Unreachable
+from iotdb_cluster.members.moves.mover import PULL_BYTES, Mover, MoveSettings
+from iotdb_cluster.partition.moves import GroupSlots, MoveBook
+from iotdb_cluster.storage.disk import RealDisk
+from iotdb_cluster.timeseries.manifest import SealedFile, StorageGroupContent
+from iotdb_cluster.timeseries.move_content import MoveContent
+from iotdb_cluster.timeseries.move_staging import MoveStaging
+from iotdb_cluster.timeseries.sealed_writer import Checksums
+from iotdb_cluster.types.identity import EntryId, GroupId, Node, NodeId
+from iotdb_cluster.types.membership import Membership
+
+SOURCE, TARGET = GroupId(7), GroupId(1)
+NODES = {number: Node("127.0.0.1", number, NodeId(number), 100 + number) for number in (1, 2, 3, 7)}
+UNLIMITED_MB = 1 << 40
+
+
+class Source:
+    """A member of the source and the other members of the target, as whoever calls them sees them."""
+
+    def __init__(self, world):
+        self.world = world
+        self.files = {}
+        self.calls = []
+        self.complete_at = set()
+        self.then = lambda: None
+        """What happens behind the first piece of a file."""
+
+    def offer(self, move, pieces):
+        """Let a move have one file of so many pieces."""
+        data = np.random.default_rng(move).bytes(pieces * PULL_BYTES)
+        checks = Checksums()
+        checks.add(data)
+        group = f"root.g{move}"
+        file = SealedFile("1.parquet", group, 1, 0, 1, 0, 1, checks.size, checks.md5, checks.blocks)
+        self.files[move] = (MoveContent(EntryId(1, 9), (StorageGroupContent(group, (), (file,)),)), data)
+
+    async def call(self, node, port, method, arguments, timeout_ms):
+        if method == "readFile":
+            path, offset, length, _ = arguments
+            self.calls.append(("read", int(path), offset // PULL_BYTES))
+            then, self.then = self.then, lambda: None
+            then()
+            return self.files[int(path)][1][offset : offset + length]
+        _, move, fenced = arguments
+        if node.identifier in (2, 3) and node.identifier not in self.complete_at:
+            raise Unreachable("not yet")
+        self.calls.append(("fenced" if fenced else "offer", move, node.identifier))
+        content, _ = self.files[move]
+        return SimpleNamespace(content=content.encode(), paths=[str(move)])
+
+
+class World:
+    """A node that is in the target group, and leads it."""
+
+    def __init__(self, folder):
+        disk = RealDisk(folder)
+        self.source = Source(self)
+        self.book = MoveBook().intend(SOURCE, TARGET, [1]).intend(SOURCE, TARGET, [2])
+        self.data_members = []
+        self.meta = None
+        self.is_ending = False
+        self.offered_files = None
+        settings = SimpleNamespace(heartbeat_interval_ms=250, connection_time_out_ms=1_000)
+        clock = SimpleNamespace(now_ms=lambda: 0)
+        self.context = SimpleNamespace(clock=clock, settings=settings, me=NODES[1], transport=self.source)
+        voters = frozenset(map(NodeId, (1, 2, 3)))
+        self.member = SimpleNamespace(
+            group=TARGET,
+            is_closed=False,
+            leader=NodeId(1),
+            raft=SimpleNamespace(membership=Membership(voters), is_leader=True),
+            slots=SimpleNamespace(states=GroupSlots()),
+            store=SimpleNamespace(
+                staging=lambda move: MoveStaging(disk, "data/1", move), prepare_move=lambda move, content: None
+            ),
+        )
+        self.mover = Mover(self, MoveSettings(mb_per_second=UNLIMITED_MB))
+
+    @property
+    def state(self):
+        return SimpleNamespace(moves=self.book, node=NODES.get, members_of=lambda header: [NODES[header]])
+
+    def data(self, group):
+        return self.member if group == TARGET else None
+
+    def look(self):
+        """Let the mover look once; what was called meanwhile."""
+        self.source.calls.clear()
+        work = self.mover.work()
+        work.send(None)  # up to the pause between two looks
+        work.close()
+        return list(self.source.calls)
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_what_lies_behind_a_fence_is_copied_between_two_pieces_of_a_bulk(world):
+    world.source.offer(1, pieces=3)
+    world.source.offer(2, pieces=1)
+    world.source.then = lambda: setattr(world, "book", world.book.report_copied(2))
+    calls = world.look()
+    assert [("offer", 1, 7), ("read", 1, 0), ("fenced", 2, 7), ("read", 2, 0)] == calls[:4]
+    assert [("read", 1, 1), ("read", 1, 2)] == calls[4:6]
+    assert world.mover.ready(2) is not None and world.mover.ready(1) is None
+
+
+def test_a_bulk_that_is_wanted_behind_the_fence_goes_on_where_it_was(world):
+    world.source.offer(1, pieces=3)
+    world.source.offer(2, pieces=1)
+    world.source.then = lambda: setattr(world, "book", world.book.report_copied(1))
+    calls = world.look()
+    # The next bulk is begun, and gives way at once: what is here of the first one is not pulled again.
+    assert [("offer", 1, 7), ("read", 1, 0), ("offer", 2, 7), ("read", 2, 0)] == calls[:4]
+    assert [("fenced", 1, 7), ("read", 1, 1), ("read", 1, 2)] == calls[4:7]
+    assert world.mover.ready(1) is not None
+
+
+def test_a_move_is_copied_when_most_of_the_target_have_the_bulk(world):
+    world.source.offer(1, pieces=1)
+    world.source.offer(2, pieces=1)
+    world.look()
+    assert not world.mover.is_copied(world.member, 1)
+    world.look()
+    assert not world.mover.is_copied(world.member, 1)
+    world.source.complete_at.add(3)
+    world.look()
+    assert world.mover.is_copied(world.member, 1)
