@@ -42,8 +42,14 @@ class MoveStaging:
         self.disk.write_durably(self._record, content.encode())
 
     def content(self) -> MoveContent | None:
-        """What `begin` was told last, also in an earlier start; None before."""
-        return MoveContent.decode(self.disk.read(self._record)) if self.disk.exists(self._record) else None
+        """What `begin` was told last, also in an earlier start; None before, and when the move was let go of."""
+        if not self.disk.exists(self._record):
+            return None
+        try:
+            return MoveContent.decode(self.disk.read(self._record))
+        except FileNotFoundError:
+            # `remove` runs in the background, whenever a seal covers the end of the move.
+            return None
 
     def path_of(self, file: SealedFile) -> str:
         """Where a file of the source lies here, once it is complete: others of the target may pull it from there."""

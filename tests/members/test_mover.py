@@ -7,7 +7,7 @@ import pytest
 
 from iotdb_cluster.errors import Unreachable
 from iotdb_cluster.members.moves.mover import PULL_BYTES, Mover, MoveSettings
-from iotdb_cluster.partition.moves import GroupSlots, MoveBook
+from iotdb_cluster.partition.moves import Decision, GroupSlots, MoveBook
 from iotdb_cluster.storage.disk import RealDisk
 from iotdb_cluster.timeseries.manifest import SealedFile, StorageGroupContent
 from iotdb_cluster.timeseries.move_content import MoveContent
@@ -60,7 +60,7 @@ class World:
     """A node that is in the target group, and leads it."""
 
     def __init__(self, folder):
-        disk = RealDisk(folder)
+        self.disk = disk = RealDisk(folder)
         self.source = Source(self)
         self.book = MoveBook().intend(SOURCE, TARGET, [1]).intend(SOURCE, TARGET, [2])
         self.data_members = []
@@ -135,3 +135,23 @@ def test_a_move_is_copied_when_most_of_the_target_have_the_bulk(world):
     world.source.complete_at.add(3)
     world.look()
     assert world.mover.is_copied(world.member, 1)
+
+
+def test_a_file_that_is_removed_because_its_move_is_over_stops_nobody(world, tmp_path):
+    world.source.offer(1, pieces=1)
+    world.source.offer(2, pieces=1)
+
+    def end_it():
+        world.book = world.book.decide(1, Decision.ABORTED)
+        MoveStaging(world.disk, "data/1", 1).remove(frozenset())
+
+    world.source.then = end_it
+    assert ("read", 2, 0) in world.look()
+    assert not list(tmp_path.glob("data/1/root.g1/*"))
+
+
+def test_the_record_of_a_move_may_go_while_it_is_looked_at():
+    def read(path):
+        raise FileNotFoundError(path)
+
+    assert MoveStaging(SimpleNamespace(exists=lambda path: True, read=read), "data/1", 1).content() is None

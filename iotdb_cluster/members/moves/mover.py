@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from iotdb_cluster.errors import Busy, MalformedInput, RequestError, UnknownGroup
+from iotdb_cluster.errors import Busy, Corruption, MalformedInput, RequestError, UnknownGroup
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
@@ -297,6 +297,17 @@ class Mover:
         if member.is_closed:
             raise UnknownGroup(f"this node left group {member.group} meanwhile")
         self._staged.add((member.group, move))
+        try:
+            await self._pull_missing(member, move, source, is_urgent=is_urgent)
+            member.store.prepare_move(move, source.content)
+        except (FileNotFoundError, Corruption) as error:
+            # What is pulled is removed in the background when the move is over, and with the replica.
+            record = self._node.state.moves.record(move)
+            if not member.is_closed and record is not None and record.decision is None:
+                raise
+            raise Busy(f"move {move} was over before all of it was here") from error
+
+    async def _pull_missing(self, member: DataGroupMember, move: int, source: _Source, *, is_urgent: bool) -> None:
         staging = member.store.staging(move)
         if staging.content() != source.content:
             staging.begin(source.content)
@@ -316,7 +327,6 @@ class Mover:
             took_ms = self._node.context.clock.now_ms() - known.began_ms
             count = known.pulled_bytes - known.began_bytes
             log.info("move_copied", group=member.group, move=move, bytes=count, ms=took_ms, source=str(source.node))
-        member.store.prepare_move(move, source.content)
 
     async def _pull_file(
         self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str], *, is_urgent: bool
