@@ -12,6 +12,7 @@ import pytest
 
 from iotdb_cluster.cli.local_cluster import LocalCluster
 from iotdb_cluster.client.operators import ask_report
+from tests.process.clusters import GROUPS, Watcher, Writer, has_settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "iotdb_cluster.cli.main"]
@@ -36,6 +37,58 @@ def cluster_of(tmp_path) -> Iterator[Callable[..., LocalCluster]]:
         for node in cluster.nodes:
             cluster.kill(node)
         cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A cluster that begins with three nodes and keeps what the tests add."""
+    cluster = LocalCluster.open(tmp_path_factory.mktemp("cluster"), node_count=3, ask=ask_report)
+    try:
+        cluster.start()
+        cluster.wait_until_ready()
+        yield cluster
+    finally:
+        for node in cluster.nodes:
+            cluster.kill(node)
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(grown):
+    """All of its nodes run, and nothing changes."""
+    for node in grown.nodes:
+        if not node.is_running:
+            grown.start_node(node)
+    wait_for(lambda: has_settled(grown, len(grown.nodes)), "nothing changes", 60)
+    return grown
+
+
+@pytest.fixture
+def writers():
+    """Starts writers, and stops them at the end of the test at the latest."""
+    started = []
+
+    def start(cluster, groups=GROUPS):
+        started.extend(Writer(cluster, group) for group in groups)
+        return started[-len(groups) :]
+
+    yield start
+    for writer in started:
+        writer.stop()
+
+
+@pytest.fixture
+def watchers():
+    """Starts readers that look whether what was acknowledged is there, and stops them at the latest at the end."""
+    started = []
+
+    def start(cluster, rows):
+        started.append(Watcher(cluster, rows))
+        return started[-1]
+
+    yield start
+    for watcher in started:
+        watcher.stop()
 
 
 @pytest.fixture

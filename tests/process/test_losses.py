@@ -1,7 +1,6 @@
 """Nothing acknowledged is lost when processes are ended with SIGKILL, and a writer goes on."""
 
 import random
-import threading
 import time
 
 import pytest
@@ -10,63 +9,12 @@ from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.series import SeriesReader
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.errors import RequestError
+from tests.process.clusters import GROUPS, all_written
 from tests.process.conftest import wait_for
 
 pytestmark = pytest.mark.process
 
-GROUPS = tuple(f"root.s{number:02}" for number in range(8))
 FAIL_OVER_S = 10.0
-
-
-class Writer:
-    """Writes rows with ascending times and unique values to one device, and keeps what was acknowledged."""
-
-    def __init__(self, cluster, group):
-        self.group = group
-        self.acknowledged = {}
-        self.unknown = {}
-        self._nodes = [(node.ip, node.client_port) for node in cluster.nodes]
-        random.shuffle(self._nodes)
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self):
-        with Session(self._nodes, timeout_ms=30_000) as session:
-            number = 0
-            while not self._end.is_set():
-                number += 1
-                try:
-                    session.insert_row(f"{self.group}.d", number, ["v"], [number * 3])
-                except RequestError:
-                    # It may still take effect, at most once.
-                    self.unknown[number] = number * 3
-                else:
-                    self.acknowledged[number] = number * 3
-
-    def stop(self):
-        self._end.set()
-        self._thread.join()
-
-
-@pytest.fixture
-def writers(request):
-    """Starts writers, and stops them at the end of the test at the latest."""
-    started = []
-
-    def start(cluster, groups=GROUPS):
-        started.extend(Writer(cluster, group) for group in groups)
-        return started[-len(groups) :]
-
-    yield start
-    for writer in started:
-        writer.stop()
-
-
-def all_written(writers, more):
-    """True when each writer has so many more acknowledgements than when this was first asked."""
-    begun = {writer.group: len(writer.acknowledged) for writer in writers}
-    return lambda: all(len(writer.acknowledged) >= begun[writer.group] + more for writer in writers)
 
 
 def leader_of_most(cluster):

@@ -2,133 +2,74 @@
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
-from iotdb_cluster.cli.local_cluster import LocalCluster
-from iotdb_cluster.client.operators import ask_report
-from iotdb_cluster.client.series import SeriesReader
+from tests.process.clusters import (
+    GROUPS,
+    address,
+    all_written,
+    check_on_every_member,
+    has_settled,
+    last_line,
+    orphans,
+    owners_of_slots,
+    report_of,
+)
 from tests.process.conftest import PROJECT, wait_for
-from tests.process.test_losses import GROUPS, Writer, all_written
 
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory):
-    """A cluster that begins with three nodes and keeps what the tests add."""
-    cluster = LocalCluster.open(tmp_path_factory.mktemp("cluster"), node_count=3, ask=ask_report)
-    try:
-        cluster.start()
-        cluster.wait_until_ready()
-        yield cluster
-    finally:
-        for node in cluster.nodes:
-            cluster.kill(node)
-        cluster.stop()
-
-
-@pytest.fixture
-def cluster(grown):
-    """All of its nodes run, and nothing changes."""
-    for node in grown.nodes:
-        if not node.is_running:
-            grown.start_node(node)
-    wait_for(lambda: has_settled(grown, len(grown.nodes)), "nothing changes", 60)
-    return grown
-
-
-@pytest.fixture
-def writers():
-    """Starts writers, and stops them at the end of the test at the latest."""
-    started = []
-
-    def start(cluster, groups=GROUPS[:4]):
-        started.extend(Writer(cluster, group) for group in groups)
-        return started[-len(groups) :]
-
-    yield start
-    for writer in started:
-        writer.stop()
-
-
-def report_of(node):
-    return ask_report((node.ip, node.meta_port))
-
-
-def running(cluster):
-    """The nodes that answer, by identifier."""
-    reports = {node.name: report_of(node) for node in cluster.nodes if node.is_running}
-    return {reports[node.name].node.identifier: node for node in cluster.nodes if reports.get(node.name) is not None}
-
-
-def has_settled(cluster, size):
-    """True when so many nodes are members, and every group is on exactly the nodes that it should be on."""
-    nodes = running(cluster)
-    reports = [report_of(node) for node in nodes.values()]
-    if len(nodes) != size or any(each is None or each.blind or each.change for each in reports):
-        return False
-    if any(len(each.members) != size or set(each.states.values()) != {"voter"} for each in reports):
-        return False
-    held = {each.node.identifier: {group.header for group in each.groups if group.members} for each in reports}
-    wanted = reports[0].group_members
-    return all(
-        held[identifier] == {None, *(header for header, members in wanted.items() if identifier in members)}
-        for identifier in nodes
-    )
-
-
-def check_on_every_member(cluster, rows):
-    """Each acknowledged row is on each member of its group, and nothing that nobody wrote."""
-    nodes = running(cluster)
-    report = report_of(next(iter(nodes.values())))
-    for writer in rows:
-        for member in report.group_members[report.storage_groups[writer.group]]:
-            node = nodes[member]
-            promised = dict(writer.acknowledged)  # the writer may go on
-            with SeriesReader([(node.ip, node.meta_port)], at=(node.ip, node.data_port)) as reader:
-                series = reader.read(f"{writer.group}.d.v")
-            found = dict(zip(series.times.tolist(), series.values.tolist(), strict=True))
-            missing = promised.keys() - found.keys()
-            assert not missing, f"{writer.group} on {node.name}: {len(missing)} rows are lost"
-            assert {number * 3 for number in found} == set(found.values()), f"{writer.group} on {node.name}"
-
-
-def address(node):
-    return f"{node.ip}:{node.meta_port}"
-
-
-def last_line(node):
-    return (node.folder / "output.txt").read_text().strip().splitlines()[-1]
-
-
-def test_a_node_joins_and_leaves_while_clients_write(cluster, writers, run_command):
+def test_a_node_joins_and_the_meta_leader_leaves_while_clients_write_and_read(cluster, writers, watchers, run_command):
     size = len(cluster.nodes)
-    rows = writers(cluster)
-    wait_for(all_written(rows, 50), "rows before")
+    rows = writers(cluster, GROUPS[:4])
+    watcher = watchers(cluster, rows)
+    wait_for(all_written(rows, 20), "rows before")
+    before = owners_of_slots(cluster)
     added = cluster.add_node()
-    wait_for(lambda: has_settled(cluster, size + 1), "the new node is in", 60)
-    assert {4} == {len(report_of(added).groups)}  # the meta group, and as many data groups as there are replicas
-    wait_for(all_written(rows, 50), "rows with one node more")
+    wait_for(lambda: has_settled(cluster, size + 1), "the new node is in", 90)
+    assert {4} == {len(report_of(node).groups) for node in cluster.nodes}  # meta, and as many as there are replicas
+    after = owners_of_slots(cluster)
+    moved = {slot for slot in after if after[slot] != before[slot]}
+    assert {report_of(added).node.identifier} == {after[slot] for slot in moved}
+    assert len(after) // (size + 1) == len(moved)
+    assert differ_by_one(after)
+    wait_for(all_written(rows, 20), "rows with one node more")
     check_on_every_member(cluster, rows)
 
+    leader = next(node for node in cluster.nodes if report_of(node).meta.role == "leader")
+    gone = report_of(leader).node.identifier
+    cluster.nodes.remove(leader)
     unknown = run_command("remove", "127.0.0.1:1", "--meta", address(cluster.nodes[0]))
     assert (1, True) == (unknown.returncode, "no node with this address" in unknown.stdout)
-    gone = run_command("remove", address(added), "--meta", address(cluster.nodes[0]))
-    assert 0 == gone.returncode, gone.stdout + gone.stderr
-    assert "removed" == gone.stdout.splitlines()[-1]
-    assert 0 == added.process.wait(20)
-    cluster.nodes.remove(added)
+    done = run_command("remove", address(leader), "--meta", address(cluster.nodes[0]), timeout_s=90)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "removed" == done.stdout.splitlines()[-1]
+    assert f"it owns {list(after.values()).count(gone)} slots" in done.stdout
+    assert 0 == leader.process.wait(20)
     wait_for(lambda: has_settled(cluster, size), "the others are settled", 60)
+    last = owners_of_slots(cluster)
+    assert {gone} == {after[slot] for slot in last if last[slot] != after[slot]}
+    assert differ_by_one(last)
     wait_for(all_written(rows, 20), "rows without it")
-    for writer in rows:
-        writer.stop()
+    for each in (watcher, *rows):
+        each.stop()
     check_on_every_member(cluster, rows)
+    assert [] == watcher.missing
+    wait_for(lambda: not orphans(cluster), f"nothing is left of released slots: {orphans(cluster)}")
     # Its folder is never started again, and says why.
     for mode in ("-s", "-a"):
-        cluster.start_node(added, mode=mode)
-        assert 2 == added.process.wait(30)
-        assert "was removed from its cluster" in last_line(added)
+        cluster.start_node(leader, mode=mode)
+        assert 2 == leader.process.wait(30)
+        assert "was removed from its cluster" in last_line(leader)
+
+
+def differ_by_one(owners):
+    """True when the nodes own equally many slots, but for one."""
+    counts = Counter(owners.values()).values()
+    return max(counts) - min(counts) <= 1
 
 
 def test_a_removed_node_that_was_down_learns_of_it_when_it_starts(cluster, run_command):

@@ -7,41 +7,12 @@ import yaml
 
 from iotdb_cluster.cli.local_cluster import LocalCluster
 from iotdb_cluster.client.operators import ask_report
+from tests.process.clusters import has_settled, log_of, report_of, running
 from tests.process.conftest import wait_for
-from tests.process.test_membership import has_settled, report_of, running
 
 pytestmark = pytest.mark.process
 
 OF_THE_NODE = ("identity", "raft", "data")
-
-
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory):
-    """A cluster of three nodes; what a test adds it removes again."""
-    cluster = LocalCluster.open(tmp_path_factory.mktemp("cluster"), node_count=3, ask=ask_report)
-    try:
-        cluster.start()
-        cluster.wait_until_ready()
-        yield cluster
-    finally:
-        for node in cluster.nodes:
-            cluster.kill(node)
-        cluster.stop()
-
-
-@pytest.fixture
-def cluster(grown):
-    """All of its nodes run, and nothing changes."""
-    for node in grown.nodes:
-        if not node.is_running:
-            grown.start_node(node)
-    wait_for(lambda: has_settled(grown, len(grown.nodes)), "nothing changes", 60)
-    return grown
-
-
-def log_of(node):
-    path = node.folder / "log" / "node.log"
-    return path.read_text() if path.exists() else ""
 
 
 def move(names, source, target):
