@@ -1,6 +1,7 @@
 """Slots that move while the cluster grows and shrinks, told step by step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.partition.moves import Deed
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
+from iotdb_cluster.settings import Settings
 from iotdb_cluster.types.identity import GroupId, Node
 from tests.sim.cluster.growth import SPARES, Growing
 from tests.sim.cluster.node import SimNode
@@ -120,6 +122,27 @@ def test_what_was_released_is_refused_and_never_found_empty() -> None:
     check_held(new, [slot_of(moved)])
     with pytest.raises(SlotMoving):
         check_held(old, [slot_of(moved)])
+
+
+class PatientScene(MovingScene):
+    """Who pulls files has all the time of the world."""
+
+    def _settings(self, number: int) -> Settings:
+        return replace(super()._settings(number), snapshot_timeout_ms=600_000)
+
+
+def test_files_of_released_slots_go_at_once() -> None:
+    # They were kept for as long as a snapshot may take, though nobody may ask for them any more.
+    scene = PatientScene().boot()
+    scene.write_everywhere()
+    before = {path: scene.owner(path) for path in scene.space.storage_groups}
+    scene.add()
+    scene.balanced()
+    scene.run_ms(scene.short_ms)
+    moved = [path for path in before if scene.owner(path) != before[path]]
+    assert moved, "no slot with data moved: choose another seed"
+    folders = [(node, f"data/{before[path]}/{path}") for path in moved for node in scene.nodes]
+    assert [] == [(node.host, folder) for node, folder in folders if node.disk.list_folder(folder)]
 
 
 def test_a_node_that_joins_gets_its_share_with_what_is_in_it() -> None:

@@ -20,6 +20,7 @@ from iotdb_cluster.errors import (
 )
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.data.offered_files import Offer
 from iotdb_cluster.members.data.planning import CLOSE_FILE, Planner, Prepared
 from iotdb_cluster.members.data.readers import Readers
 from iotdb_cluster.members.data.room import DiskRoom
@@ -29,7 +30,7 @@ from iotdb_cluster.members.moves.held_slots import HeldSlots, not_served, slots_
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.waiting import NotLeader, Outcome, Proposal
-from iotdb_cluster.partition.moves import DROPPED_AFTER, LAST_RANK, Deed, GroupSlots
+from iotdb_cluster.partition.moves import DROPPED_AFTER, LAST_RANK, RANK, Deed, GroupSlots, Move
 from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.raft.core import Raft
 from iotdb_cluster.raft.events import Compact, Event, Received, SnapshotInstalled
@@ -99,6 +100,7 @@ class DataGroupMember(RaftMember):
         """Where the fences stand in the log that were applied since the start, by move."""
         self._seal_wanted = False
         self._seal_waiters: list[tuple[LogIndex, Pending[None]]] = []
+        self._move_offers: dict[int, list[Offer]] = {}
         self._may_compact = True
         """Something came that may be worth a compaction; asking costs a look at every file."""
         self.room = DiskRoom(context, self.group)
@@ -263,6 +265,8 @@ class DataGroupMember(RaftMember):
             self.store.release_storage_groups(entry.id, gone)
         if deed.deed in (Deed.OPEN, Deed.DISCARD):
             self.store.end_move(entry.id, deed.move)
+        for offer in self._move_offers.pop(deed.move, ()) if RANK[deed.deed] == LAST_RANK else ():
+            self._sender.withdraw(offer)
 
     def end_move_if_over(self, move: int) -> None:
         """Let go of what was pulled for a move that the meta log has forgotten, unless its end is still to be applied.
@@ -414,9 +418,16 @@ class DataGroupMember(RaftMember):
         """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
         await self._receiver.receive(self, data, is_from_node=is_from_node)
 
-    def offer_files(self, snapshot: StoreSnapshot) -> None:
-        """Let the files of a snapshot be read, as long as somebody does."""
-        self._sender.offer(self, snapshot)
+    def offer_move(self, move: Move, snapshot: StoreSnapshot) -> None:
+        """Let the files of a move be read until it is over: nobody needs them here any more then. Any thread.
+
+        Raises `Busy` when it has ended meanwhile.
+        """
+        offer = self._sender.offer(self, snapshot)
+        self._move_offers.setdefault(move.number, []).append(offer)
+        if all(self.slots.states.state_of(slot).rank >= (move.number, LAST_RANK) for slot in move.slots):
+            self._sender.withdraw(offer)
+            raise Busy(f"move {move.number} is over")
 
     def offer_paths(self, paths: Sequence[str]) -> None:
         """Let files be read that nothing but a move keeps."""

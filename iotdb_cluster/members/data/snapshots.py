@@ -134,6 +134,10 @@ class SnapshotSender:
         """Let files be read that stay by themselves for as long as they are wanted."""
         self._offered.offer(paths, lambda: None)
 
+    def withdraw(self, offer: Offer) -> None:
+        """End an offer before its time."""
+        self._offered.withdraw(offer)
+
     def sealed(self, member: Member) -> None:
         """The member's store covers more now: send what waited for that."""
         for to, at_least in self._waiting.pop(member.group, {}).items():

@@ -38,6 +38,6 @@ async def offer_of(
     elif member.store.memory_bytes >= SEAL_BYTES:
         await member.sealed_up_to(member.applied.index, deadline)
     offer = member.store.offer_move(member.slots.in_slots(slots))
-    member.offer_files(offer.snapshot)
+    member.offer_move(record.move, offer.snapshot)
     places = {file.folder_path: file.path for file in offer.snapshot.files}
     return offer.content, tuple(places[file.folder_path] for file in offer.content.files)
