@@ -168,11 +168,14 @@ class RaftMember(ABC):
                 assert_never(effect)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
+        answered = 0
         for entry in entries:
             outcome = self.apply_entry(entry)
             # What is replayed behind a restart is in the files already, which reach further.
             self.applied = max(self.applied, entry.id)
-            self._waiting.applied(entry, outcome)
+            answered += self._waiting.applied(entry, outcome)
+        if answered:
+            self.context.runtime.callers_answered(self.group, answered)
         self._reads.applied(self.applied.index)
         self.after_apply()
 

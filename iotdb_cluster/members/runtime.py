@@ -11,7 +11,8 @@ from typing import Protocol
 
 from iotdb_cluster.errors import UnknownGroup
 from iotdb_cluster.members.clock import Clock
-from iotdb_cluster.members.waiting import Proposal, ProposalBatch
+from iotdb_cluster.members.gathering import Gathering
+from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.raft.events import Event, Persisted, Propose, Tick
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId
@@ -51,7 +52,7 @@ class Runtime:
         self.journal = journal
         self._wake = wake
         self._turn_max_events = turn_max_events
-        self._inbox: deque[tuple[GroupId, Event] | tuple[GroupId, Proposal] | Callable[[], None]] = deque()
+        self._inbox: deque[tuple[GroupId, Event] | Callable[[], None]] = deque()
         self._members: dict[GroupId, Steppable] = {}
         self._ordered: tuple[Steppable, ...] = ()
         self._stepped: set[GroupId] = set()
@@ -60,8 +61,7 @@ class Runtime:
         self._after_turn: list[Callable[[int], None]] = []
         self._saved: dict[GroupId, EntryId] = {}
         self._tidy_at_ms = 0
-        # Proposals of groups that gather them: taken together they cost one step, one record and one call.
-        self._gathered: dict[GroupId, ProposalBatch] = {}
+        self._gathering = Gathering()
 
     # -- from any thread ---------------------------------------------------------------------------------------------
 
@@ -71,9 +71,9 @@ class Runtime:
         self._wake()
 
     def propose(self, group: GroupId, proposal: Proposal) -> None:
-        """Propose in the next turn, together with whatever else was proposed to the group until then."""
-        self._inbox.append((group, proposal))
-        self._wake()
+        """Propose as soon as the group has a use for it, together with whatever else was proposed to it until then."""
+        if self._gathering.add(group, proposal):
+            self._wake()
 
     def call_soon(self, work: Callable[[], None]) -> None:
         """Run `work` in the runtime's thread, before the events that are posted after it."""
@@ -83,7 +83,7 @@ class Runtime:
     @property
     def backlog(self) -> int:
         """How much waits for the next turn."""
-        return len(self._inbox)
+        return len(self._inbox) + self._gathering.is_due
 
     # -- in the runtime's thread -------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class Runtime:
         """Forget a member; what is still posted to it is dropped."""
         self._members.pop(group, None)
         self._saved.pop(group, None)
-        gathered = self._gathered.pop(group, None)
+        gathered = self._gathering.forget(group)
         if gathered is not None:
             gathered.fail(unknown_group(group))
         self._ordered = tuple(self._members[each] for each in sorted(self._members))
@@ -112,6 +112,10 @@ class Runtime:
     def after_sync(self, act: Callable[[], None]) -> None:
         """Do this once everything that was saved so far is durable."""
         self._after_sync.append(act)
+
+    def callers_answered(self, group: GroupId, count: int) -> None:
+        """So many who had proposed something were answered by one step of the member."""
+        self._gathering.answered(group, count, self._clock.now_ms())
 
     def entries_saved(self, group: GroupId, last: EntryId) -> None:
         """The member saved entries up to `last`; it is stepped `Persisted` after the sync."""
@@ -134,10 +138,17 @@ class Runtime:
         for look in self._after_turn:
             look(now_ms)
         self._sync(now_ms)
-        if self._tidy(now_ms) or self._inbox:
-            return 0
+        more_to_do = self._tidy(now_ms)
         now_ms = self._clock.now_ms()
-        return max(0, min((member.next_deadline_ms for member in self._ordered), default=now_ms + IDLE_MS) - now_ms)
+        gathered_until_ms = self._gathering.hold(
+            [member.group for member in self._ordered if member.gathers_proposals], now_ms
+        )
+        if more_to_do or self.backlog:
+            return 0
+        due_ms = min((member.next_deadline_ms for member in self._ordered), default=now_ms + IDLE_MS)
+        if gathered_until_ms is not None:
+            due_ms = min(due_ms, gathered_until_ms)
+        return max(0, due_ms - now_ms)
 
     def _take_stepped(self) -> tuple[Steppable, ...]:
         """Members that this turn changed something for; all, when work was done that says nothing of that."""
@@ -159,36 +170,31 @@ class Runtime:
     def _take(self, now_ms: int) -> None:
         """Step everything that waits, group by group: what it saves and sends goes out together."""
         events: dict[GroupId, list[Event]] = {}
-        batches = self._gathered
+        self._gathering.take_in()
         for _ in range(min(len(self._inbox), self._turn_max_events)):
             item = self._inbox.popleft()
             if not isinstance(item, tuple):
                 item()
                 self._did_work = True
                 continue
-            group, what = item
-            if isinstance(what, Proposal):
-                batches.setdefault(group, ProposalBatch()).proposals.append(what)
-            else:
-                events.setdefault(group, []).append(what)
+            group, event = item
+            events.setdefault(group, []).append(event)
         for group, waiting in events.items():
             member = self._members.get(group)
             if member is not None:
                 self._stepped.add(group)
                 member.step_all(waiting, now_ms)
-        if batches:
-            self._propose(now_ms)
+        self._propose(now_ms)
 
     def _propose(self, now_ms: int) -> None:
-        """Step what was proposed, but for groups that gather it until an answer comes, which brings the next turn."""
-        for group, batch in list(self._gathered.items()):
+        """Step what was proposed, but for groups that gather it still."""
+        for group in self._gathering.waiting_groups():
             member = self._members.get(group)
-            if member is not None and member.gathers_proposals:
-                continue
-            del self._gathered[group]
             if member is None:
-                batch.fail(unknown_group(group))
-            else:
+                self._gathering.take(group, now_ms).fail(unknown_group(group))
+                self._gathering.forget(group)
+            elif not member.gathers_proposals and not self._gathering.lack(group, now_ms):
+                batch = self._gathering.take(group, now_ms)
                 self._stepped.add(group)
                 member.step_all((Propose(batch, batch.payloads()),), now_ms)
 

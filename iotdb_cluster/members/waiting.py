@@ -33,12 +33,13 @@ class Proposal:
     outcomes: list[Outcome] = field(default_factory=list)
     left: int = 0
 
-    def settle(self, position: int, outcome: Outcome) -> None:
-        """The payload at `position` was applied; when all were, whoever waits goes on."""
+    def settle(self, position: int, outcome: Outcome) -> bool:
+        """The payload at `position` was applied; when all were, whoever waits goes on, and this is True."""
         self.outcomes[position] = outcome
         self.left -= 1
         if self.left == 0:
             self.pending.resolve(self.outcomes)
+        return self.left == 0
 
 
 @dataclass(slots=True)
@@ -87,16 +88,20 @@ class WaitingProposals:
             return None
         return waiting[1].plans[waiting[2]]
 
-    def applied(self, entry: Entry, outcome: Outcome) -> None:
-        """An entry was applied. A proposal whose place another leader's entry took certainly had no effect."""
+    def applied(self, entry: Entry, outcome: Outcome) -> bool:
+        """An entry was applied; True when a caller was answered by that.
+
+        A proposal whose place another leader's entry took certainly had no effect.
+        """
         waiting = self._by_index.pop(entry.index, None)
         if waiting is None:
-            return
+            return False
         term, proposal, position = waiting
         if term == entry.term:
-            proposal.settle(position, outcome)
-        else:
-            proposal.settle(position, NoLeader("another leader's entry took the place of this one; it had no effect"))
+            return proposal.settle(position, outcome)
+        return proposal.settle(
+            position, NoLeader("another leader's entry took the place of this one; it had no effect")
+        )
 
     def skipped_to(self, index: LogIndex) -> None:
         """A snapshot took the place of the log up to `index`: what waited there may or may not be in it."""
