@@ -59,6 +59,22 @@ def test_an_old_copy_of_a_disk_is_refused_by_whoever_knows_of_a_later_start() ->
     scene.write_everywhere()
 
 
+def test_a_power_cut_anywhere_in_the_first_start_leaves_a_folder_that_starts() -> None:
+    cuts = 0
+    for step in range(0, 45, 4):
+        scene = Scene(nodes=1, seed=f"first start {step}")
+        (node,) = scene.nodes
+        node.disk.crash_at(step)
+        node.start()
+        scene.run_ms(3_000)
+        cuts += not node.is_alive
+        node.start()
+        scene.run_until(scene._objection_to_founding, 60_000, "the cluster is not founded")
+        scene.settle()
+        scene.write_everywhere()
+    assert cuts >= 5
+
+
 def test_seed_lists_that_differ_found_no_second_cluster() -> None:
     # "seed lists {1,2,3} and {3,4,5}: two leaders in one term"
     scene = Scene(nodes=5)
