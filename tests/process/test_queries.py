@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import psutil
 import pytest
 
 from iotdb_cluster.client.session import Session
@@ -72,6 +73,48 @@ def test_during_a_fail_over_no_query_gives_a_part(cluster_of):
         cluster.start_node(lost)
         cluster.wait_until_ready()
         wait_for(all_answered(askers), "answers after the loss")
+    finally:
+        for asker in askers:
+            asker.stop()
+    assert [] == askers[0].wrong + askers[1].wrong
+
+
+MANY_ROWS = 150_000  # more than come in one page from another node
+
+
+def test_rows_whose_last_copy_is_lost_between_two_pages_end_with_an_error(cluster_of):
+    cluster = cluster_of(3, replica_num=1)
+    times = np.arange(MANY_ROWS, dtype=np.int64)
+    asked, *others = cluster.nodes
+    with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
+        for group in GROUPS:
+            session.insert_tablet(f"{group}.d", ["s"], ["INT64"], times, [times])
+    with Session([(asked.ip, asked.client_port)], timeout_ms=20_000) as session:
+        assert [[MANY_ROWS] * len(GROUPS)] == [list(row[:]) for row in session.query(COUNTED.replace(", sum(s)", ""))]
+        rows = iter(session.query(WHOLE, fetch_size=PAGE))
+        found = [next(rows) for _ in range(PAGE)]
+        for node in others:
+            cluster.kill(node)
+        with pytest.raises(RequestError):
+            found.extend(rows)
+    assert PAGE <= len(found) < MANY_ROWS
+    assert all(row == (at,) * (len(GROUPS) + 1) for at, row in enumerate(found)), "what came before is right"
+
+
+def test_a_node_that_dies_while_it_is_asked_gives_no_part(cluster_of):
+    cluster = cluster_of(3, replica_num=2)
+    times = np.arange(ROWS, dtype=np.int64)
+    with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
+        for group in GROUPS:
+            session.insert_tablet(f"{group}.d", ["s"], ["INT64"], times, [times])
+    dying = cluster.nodes[2]
+    psutil.Process(dying.pid).suspend()  # whoever asks it now waits for it
+    askers = [Asker(node) for node in cluster.nodes[:2]]
+    try:
+        cluster.kill(dying)
+        cluster.start_node(dying)
+        cluster.wait_until_ready()
+        wait_for(all_answered(askers), "answers with the node that is back")
     finally:
         for asker in askers:
             asker.stop()
