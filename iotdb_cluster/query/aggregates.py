@@ -4,7 +4,7 @@ What is gathered of one part of the points can be put together with what was gat
 worked on wherever they are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from iotdb_cluster.errors import RequestError, StatusCode
 from iotdb_cluster.sql.statements import Function, Windows
 from iotdb_cluster.timeseries.frames import Mask, Points
-from iotdb_cluster.timeseries.pieces import WholePart
+from iotdb_cluster.timeseries.pieces import KEPT_ROWS, WholePart
 from iotdb_cluster.timeseries.values import NATIVE, TIME, Times, Values
 from iotdb_cluster.types.schema import DataType
 
@@ -129,6 +129,17 @@ class Grid:
 
 _ONE = np.zeros(1, np.int64)
 
+Choose = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+"""What is kept of an old and a new value of each window."""
+
+# NaN is greater than every number: it is the greatest where there is one, and the least where nothing else is.
+_CHOSEN: Mapping[str, Choose] = {
+    "least": np.fmin,
+    "greatest": np.maximum,
+    "first": lambda old, new: old,
+    "last": lambda old, new: new,
+}
+
 
 class Gathered:
     """What is known of each window of one series; `add` takes points ascending, later ones later."""
@@ -141,6 +152,17 @@ class Gathered:
         self._wants_least = Function.MIN_VALUE in functions
         self._wants_greatest = Function.MAX_VALUE in functions
         self._wants_ends = bool(functions & {Function.FIRST_VALUE, Function.LAST_VALUE})
+        self._facts = frozenset(
+            name
+            for name, is_wanted in (
+                ("sum", self._wants_sum),
+                ("least", self._wants_least),
+                ("greatest", self._wants_greatest),
+                ("first", self._wants_ends),
+                ("last", self._wants_ends),
+            )
+            if is_wanted
+        )
         native = NATIVE[data_type]
         self.sum = np.zeros(grid.count, np.float64)
         self.min_time, self.max_time = np.zeros(grid.count, TIME), np.zeros(grid.count, TIME)
@@ -160,11 +182,20 @@ class Gathered:
 
     def add_part(self, at: int, part: WholePart) -> None:
         """Take in all points of a part, which lie in one window; what the functions do not need is not read."""
-        needs_values = self._wants_least or self._wants_greatest or self._wants_ends
-        if self._wants_sum and not needs_values:
-            self.sum[at] += part.sum()
+        here = np.array([at])
+        count = np.array([part.count])
         bounds = np.array([part.min_time], TIME), np.array([part.max_time], TIME)
-        self._take(np.array([at]), _ONE, np.array([part.count]), bounds, part.values() if needs_values else None)
+        if self._facts and (self.data_type is DataType.TEXT or part.count < KEPT_ROWS):
+            self._take(here, _ONE, count, bounds, part.values())
+            return
+        seen = self.count[here] > 0
+        self._take(here, _ONE, count, bounds, None)
+        for name, fact in part.facts(self._facts).items():
+            if name == "sum":
+                self.sum[at] += fact
+            else:
+                target = getattr(self, name)
+                self._keep(target, here, seen, np.array([fact], target.dtype), _CHOSEN[name])
 
     def _take(
         self, at: Positions, begins: Positions, ends: Positions, bounds: tuple[Times, Times], values: Values | None
@@ -178,7 +209,6 @@ class Gathered:
             return
         if self._wants_sum:
             self.sum[at] += _sums(values, begins, ends)
-        # NaN is greater than every number: it is the greatest where there is one, and the least where nothing else is.
         if self._wants_least:
             self._keep(self.least, at, seen, _reduced(np.fmin, values, begins, ends), np.fmin)
         if self._wants_greatest:
@@ -193,7 +223,7 @@ class Gathered:
         at: Positions,
         seen: Mask,
         new: NDArray[Any],
-        choose: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+        choose: Choose,
     ) -> None:
         """`new` where a window had nothing, else what `choose` makes of the old and the new value."""
         if not seen.any():

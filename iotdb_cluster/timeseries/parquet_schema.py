@@ -63,8 +63,9 @@ class FileIndex:
     """By position of a column: for each row group whether it has a value at every row. Whoever asks fills it in."""
     starts: dict[int, list[int]] = field(default_factory=dict, compare=False)
     """Under 0 the number of the first part of each device, and of all parts. Whoever asks fills it in."""
-    sums: dict[tuple[int, Part], float] = field(default_factory=dict, compare=False)
-    """By position of a column and large part of it: the sum of its values. Whoever asks fills it in."""
+    facts: dict[tuple[int, Part, str], Any] = field(default_factory=dict, compare=False)
+    """By position of a column, large part of it and name: its sum, least, greatest, first or last value. Whoever asks
+    fills it in."""
 
     def parts_of(self, device: str) -> list[Part]:
         """Where the rows of a device are, in order of time; empty when it has none here."""

@@ -1,7 +1,8 @@
 """A series piece by piece, in order of time: merged points, or parts of files that need not be read to be known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from iotdb_cluster.timeseries.parquet_schema import Part
 from iotdb_cluster.timeseries.sealed_reader import FileReader
 from iotdb_cluster.timeseries.values import Values
 
-KEPT_SUM_ROWS = 4_096
-"""Sums of smaller parts are not worth what it takes to keep them."""
+KEPT_ROWS = 4_096
+"""What is known of smaller parts is not worth what it takes to keep it."""
+
+_BOUNDS = frozenset({"least", "greatest"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,27 @@ class WholePart:
         """The values alone, in order of time: their times are not decoded."""
         return self.reader.column(self.part, self.measurement).values
 
-    def sum(self) -> float:
-        """The sum of the values as a DOUBLE; files do not change, so that of a large part is known from then on."""
-        index = self.reader.index
-        key = index.columns[self.measurement][0], self.part
-        known = index.sums.get(key)
-        if known is None:
-            known = float(self.values().sum(dtype=np.float64))
-            if self.part.rows >= KEPT_SUM_ROWS:
-                index.sums[key] = known
-        return known
+    def facts(self, names: Iterable[str]) -> dict[str, Any]:
+        """`sum`, `least`, `greatest`, `first` and `last` of the values, those that are named; not of TEXT.
+
+        Files do not change: what was once made of the values of a large part is known from then on. The least and the
+        greatest of integers stand in the file's statistics, so that their values are not read at all.
+        """
+        known = self.reader.index.facts
+        position = self.reader.index.columns[self.measurement][0]
+        wanted = set(names)
+        missing = {name for name in wanted if (position, self.part, name) not in known}
+        made: dict[str, Any] = {}
+        if missing:
+            bounds = self.reader.bounds(self.part, self.measurement) if missing <= _BOUNDS else None
+            made = (
+                _made(self.values(), missing)
+                if bounds is None
+                else dict(zip(("least", "greatest"), bounds, strict=True))
+            )
+            if self.part.rows >= KEPT_ROWS:
+                known.update({(position, self.part, name): value for name, value in made.items()})
+        return {name: made[name] if name in missing else known[position, self.part, name] for name in wanted}
 
     def points(self) -> Points:
         """The points."""
@@ -90,3 +104,21 @@ def pieces_in_order(stretches: Sequence[Stretch]) -> Iterator[Points | WholePart
                 else whole
             )
         begin = end
+
+
+def _made(values: Values, names: Iterable[str]) -> dict[str, Any]:
+    """NaN is greater than every number, and the least only where nothing else is."""
+    found: dict[str, Any] = {}
+    for name in names:
+        match name:
+            case "sum":
+                found[name] = float(values.sum(dtype=np.float64))
+            case "least":
+                found[name] = values.all() if values.dtype == np.bool_ else np.fmin.reduce(values)
+            case "greatest":
+                found[name] = values.any() if values.dtype == np.bool_ else np.maximum.reduce(values)
+            case "first":
+                found[name] = values[0]
+            case "last":
+                found[name] = values[-1]
+    return found

@@ -64,6 +64,9 @@ def load_index(disk: Disk, folder: str, file: SealedFile) -> FileIndex:
     return index
 
 
+_INTEGERS = frozenset({DataType.INT32, DataType.INT64})
+
+
 class ColumnCache:
     """Decoded columns of row groups, the longest unused forgotten first. Any thread; no lock is held while decoding."""
 
@@ -141,6 +144,17 @@ class FileReader:
             statistics = metadata.row_group(row_group).column(position).statistics
             found.append(statistics is not None and statistics.has_null_count and statistics.null_count == 0)
         return tuple(found)
+
+    def bounds(self, part: Part, measurement: str) -> tuple[int, int] | None:
+        """The least and the greatest value as the file's statistics say; None where they say more, or nothing, of them.
+
+        Statistics are of a whole row group; those of other types than integers leave NaN out, or are shortened.
+        """
+        position, data_type = self.index.columns[measurement]
+        if data_type not in _INTEGERS or part.rows != self.index.row_groups[part.row_group]:
+            return None
+        statistics = self._opened().metadata.row_group(part.row_group).column(position).statistics
+        return (statistics.min, statistics.max) if statistics is not None and statistics.has_min_max else None
 
     def points(self, part: Part, measurement: str) -> Points:
         """A part of a series."""

@@ -1,5 +1,6 @@
 """Statements of this project's own, habits of people at the original's command line, and queries that end early."""
 
+import math
 import struct
 import time
 
@@ -70,21 +71,37 @@ def test_texts_that_end_with_nul_are_themselves(session, sg):
         do(session, f"flush {sg}")
 
 
-def test_the_sum_of_a_large_part_of_a_file_is_read_once(session, sg, monkeypatch):
-    fill(session, f"{sg}.d", 5_000)
-    do(session, f"flush {sg}")
-    first = ask(session, f"SELECT count(s), sum(s), avg(s) FROM {sg}.d")
-    assert [[5_000, 12_497_500.0, 2_499.5]] == first.values
+def test_what_is_known_of_a_large_part_of_a_file_is_read_once_or_never(session, sg, monkeypatch):
     read = []
     column = FileReader.column
     monkeypatch.setattr(FileReader, "column", lambda *args, **more: read.append(args) or column(*args, **more))
-    assert first.rows == ask(session, f"SELECT count(s), sum(s), avg(s) FROM {sg}.d").rows
-    assert [] == read
-    assert [[12_497_500.0, 4_999]] == ask(session, f"SELECT sum(s), max_value(s) FROM {sg}.d").values
-    assert 1 == len(read), "greatest values are not known from before"
-    do(session, f"DELETE FROM {sg}.d.s WHERE time < 10")
-    fill(session, f"{sg}.d", 1, first=6_000)
-    assert [[4_991, 12_503_455.0]] == ask(session, f"SELECT count(s), sum(s) FROM {sg}.d").values
+    device, count = f"{sg}.d", 5_000
+    fill(session, device, count)
+    halves = struct.pack(f">{count}d", *[float("nan") if at == 7 else -at / 2 for at in range(count)])
+    truths = bytes(at % 2 for at in range(count))
+    times = struct.pack(f">{count}q", *range(count))
+    types = [int(DataType.DOUBLE), int(DataType.BOOLEAN)]
+    assert 200 == code(session.insert_batch(device, ["f", "b"], types, count, times, halves + truths).status)
+    do(session, f"flush {sg}")
+    for functions, values, reads in (
+        ("count({s}), min_time({s}), max_time({s})", [5_000, 0, 4_999], 0),
+        ("min_value({s}), max_value({s})", [0, 4_999], 0),  # integers: the file's statistics
+        ("sum({s}), avg({s})", [12_497_500.0, 2_499.5], 1),
+        ("sum({s}), max_value({s}), min_value({s})", [12_497_500.0, 4_999, 0], 0),
+        ("first_value({s}), last_value({s})", [0, 4_999], 1),
+        ("min_value({f})", [-2_499.5], 1),
+        ("max_value({f}), min_value({f})", [math.nan, -2_499.5], 1),  # NaN is the greatest
+        ("max_value({f}), min_value({f})", [math.nan, -2_499.5], 0),
+        ("min_value({b}), max_value({b}), first_value({b})", [False, True, False], 1),
+    ):
+        del read[:]
+        found = ask(session, f"SELECT {functions.format(s='s', f='f', b='b')} FROM {device}")
+        assert str(values) == str(found.rows[0][1:]), functions
+        assert reads == len(read), functions
+    do(session, f"DELETE FROM {device}.s WHERE time < 10")
+    fill(session, device, 1, first=6_000)
+    statement = f"SELECT count(s), sum(s), min_value(s), max_value(s), first_value(s), last_value(s) FROM {device}"
+    assert [[4_991, 12_503_455.0, 10, 6_000, 10, 6_000]] == ask(session, statement).values
 
 
 # -- own statements --------------------------------------------------------------------------------------------------
