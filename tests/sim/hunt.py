@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.sim.bugs.cluster.bugs import BUGS as CLUSTER_BUGS
+from tests.sim.bugs.cluster.move_bugs import BUGS as MOVE_BUGS
 from tests.sim.bugs.group.bugs import BUGS as GROUP_BUGS
 from tests.sim.bugs.group.bugs import Bug
+from tests.sim.cluster.growth import MovingWorld
 from tests.sim.cluster.world import run_seed
 from tests.sim.group.run import GroupRun
 
@@ -53,9 +55,16 @@ def cluster_fault(seed: int) -> str | None:
     return run_seed(str(seed)).fault
 
 
+def moving_fault(seed: int) -> str | None:
+    """What a cluster seed says in which nodes come and go, and slots move."""
+    return MovingWorld(f"moves/{seed}").run().fault
+
+
 def all_hunts() -> Iterator[Callable[[], Hunt]]:
     """The search for each mistake, those that take longest first."""
     for bug in sorted(CLUSTER_BUGS, key=lambda bug: -bug.budget):
         yield partial(hunt, bug, cluster_fault)
+    for bug in MOVE_BUGS:
+        yield partial(hunt, bug, moving_fault)
     for bug in sorted(GROUP_BUGS, key=lambda bug: -bug.budget):
         yield partial(hunt, bug, group_fault)

@@ -1,114 +1,56 @@
 """Slots that move while the cluster grows and shrinks, told step by step."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from iotdb_cluster.errors import RequestError, SlotMoving
 from iotdb_cluster.members.data.slot_reads import check_held
-from iotdb_cluster.members.moves.mover import MoveSettings
 from iotdb_cluster.members.query.finding import Finder
 from iotdb_cluster.members.query.running import Running
 from iotdb_cluster.partition.moves import Deed
 from iotdb_cluster.partition.slots import slot_of
-from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.settings import Settings
-from iotdb_cluster.types.identity import GroupId, Node
-from tests.sim.cluster.growth import SPARES, Growing
+from iotdb_cluster.types.identity import GroupId
+from tests.sim.cluster.moving_scene import MINUTE_MS, MovingScene
 from tests.sim.cluster.node import SimNode
-from tests.sim.cluster.scene import Scene
-
-MINUTE_MS = 60_000
 
 
-class MovingScene(Scene):
-    """A scene in which machines are added and removed, and slots follow."""
+def find_everything(scene: MovingScene, node: SimNode) -> list[str] | None:
+    """The series that a statement over all of them finds at a node; None when it is refused."""
+    context = node.node.context
+    running = Running(1, context.clock, context.settings, "strong")
 
-    def __init__(self, nodes: int = 3, seed: str = "moves", **knobs: Any) -> None:
-        many = nodes + SPARES
-        calm: dict[str, Any] = {"sync_us": (100,) * many, "drift_ppm": (0,) * many, "storage_groups": 24}
-        super().__init__(nodes, seed, **{**calm, **knobs})
-        self.growing = Growing(self)
-        self.growing.moves = MoveSettings()
-        for node in self.nodes:
-            node.moves = self.growing.moves
+    async def find() -> list[str] | None:
+        try:
+            catalog = await Finder(node.node, running).find(["root"])
+        except RequestError:
+            return None  # a node that just left a group says so
+        return sorted(series.path for series in catalog["root"])
 
-    def _objection(self) -> str | None:
-        table = self.table
-        if table is None:
-            return "nobody knows the table"
-        objection = self.growing.objection()
-        if objection is not None:
-            return objection
-        counts = [len(table.slots_of(header)) for header in table.headers]
-        if max(counts) - min(counts) > 1:
-            return f"slots {counts}"
-        books = {node.node.state.moves.records for node in self.nodes if node.is_alive}
-        return None if books == {()} else f"moves {books}"
-
-    def members_of(self, storage_group: str) -> tuple[Node, Sequence[Node]] | None:
-        return self.growing.members_of(storage_group)
-
-    @property
-    def table(self) -> PartitionTable | None:
-        roster = self.growing.roster()
-        return None if roster is None else roster.table
-
-    def add(self) -> SimNode:
-        return self.growing.add()
-
-    def balanced(self, minutes: int = 5) -> None:
-        """Wait until every node has its share and no move is left."""
-        self.run_until(self._objection, minutes * MINUTE_MS, "the slots do not come to rest")
-
-    def check_everything(self) -> None:
-        """As in any scene; and nothing of a move is left anywhere, not even behind a cold restart."""
-        super().check_everything()
-        self.rest()
-        assert [] == self._violations
-
-    def owner(self, storage_group: str) -> GroupId:
-        table = self.table
-        assert table is not None
-        return GroupId(table.header_of(slot_of(storage_group)))
-
-    def found(self, node: SimNode) -> list[str] | None:
-        """The series that a statement over all of them finds at a node; None when it is refused."""
-        context = node.node.context
-        running = Running(1, context.clock, context.settings, "strong")
-
-        async def find() -> list[str] | None:
-            try:
-                catalog = await Finder(node.node, running).find(["root"])
-            except RequestError:
-                return None  # a node that just left a group says so
-            return sorted(series.path for series in catalog["root"])
-
-        over: list[list[str] | None] = []
-        node.run(find(), lambda answer, _: over.append(answer))
-        self.run_until(lambda: None if over else "a statement hangs", MINUTE_MS, "a statement")
-        return over[0]
+    over: list[list[str] | None] = []
+    node.run(find(), lambda answer, _: over.append(answer))
+    scene.run_until(lambda: None if over else "a statement hangs", MINUTE_MS, "a statement")
+    return over[0]
 
 
 def test_a_statement_over_all_series_misses_none_and_names_none_twice_while_slots_move() -> None:
     scene = MovingScene().boot()
     scene.write_everywhere()
-    written = scene.found(scene.nodes[0])
+    written = find_everything(scene, scene.nodes[0])
     assert written is not None
     assert len(scene.space.storage_groups) == len({path.rsplit(".", 2)[0] for path in written})
     newcomer = scene.add()
     answered = refused = 0
     while scene._objection() is not None or answered < 20:
         for node in (scene.nodes[0], scene.nodes[2]):
-            found = scene.found(node)
+            found = find_everything(scene, node)
             answered += found is not None
             refused += found is None
             assert found in (None, written), node.host
         assert answered < 6_000
     assert refused < answered // 2
-    assert written == scene.found(newcomer)
+    assert written == find_everything(scene, newcomer)
 
 
 def test_what_was_released_is_refused_and_never_found_empty() -> None:

@@ -82,7 +82,7 @@ class Introductions:
         reply = structs.HelloAnswer(
             **self._own(), refusal=refusal, members_known=members, removed_at=removed_at, old_copy=old_copy
         )
-        return reply, peer if refusal is None else None
+        return reply, peer if refusal is None and not self._is_namesake(peer) else None
 
     def _own(self) -> dict[str, Any]:
         identity = self._identity()
@@ -125,9 +125,16 @@ class Introductions:
             return f"seed_nodes are {peer.seed_list} there and {self._seed_list} here: make the lists equal"
         return self._fault_of_starts(peer)
 
+    def _is_namesake(self, peer: Introduction) -> bool:
+        """True for a node that has drawn the identifier of another: `addNode` will tell it so (-5)."""
+        known = self._state().node(peer.node.identifier)
+        return known is not None and known.meta_address != peer.node.meta_address
+
     def _fault_of_starts(self, peer: Introduction) -> str | None:
         state = self._state()
         identifier = peer.node.identifier
+        if self._is_namesake(peer):
+            return None
         with self._guard:
             # It may have introduced itself to others since it did here: what the meta log says counts as well.
             for known in (self._last_starts.get(identifier), state.start_of(identifier)):

@@ -365,8 +365,9 @@ class World:
         self.run_ms(beats * self.knobs.heartbeat_interval_ms)
         links = sum(len(member.raft.progress) for _, member in self.members())
         carried = self.network.carried - before
-        # A call and its answer for each heartbeat; a clock may go faster, and a beat more may fall into the time.
-        if carried > 2 * links * (beats + 2):
+        # A call and its answer for each heartbeat; a clock may go faster, and a beat more may fall into the time. Who
+        # was removed and does not answer is told so a few times more.
+        if carried > 2 * links * (beats + 2) + 2 * len(self.nodes):
             self.violated(f"31: {carried} messages in {beats} heartbeats over {links} links without anything to do")
         for node in self.nodes:
             # Those that have come since are heartbeats on their way.
