@@ -57,8 +57,9 @@ def leads_its_group(node):
     )
 
 
-def restart_one_after_the_other(cluster, writers):
-    """Stop and start every node while writers write; none of them may wait long."""
+def test_a_rolling_restart_pauses_no_writer(cluster_of):
+    cluster = cluster_of(3)
+    writers = [TimedWriter(cluster, f"root.s{number}") for number in range(4)]
     try:
         wait_for(lambda: all(len(writer.acknowledged) > 50 for writer in writers), "rows")
         for node in cluster.nodes:
@@ -74,28 +75,6 @@ def restart_one_after_the_other(cluster, writers):
     for writer in writers:
         assert [] == writer.failures
         assert writer.longest_pause_s() < PAUSE_MAX_S, writer.group
-
-
-def owns_slots(node):
-    report = ask_report((node.ip, node.meta_port))
-    return report is not None and report.change is None and report.slots.get(report.node.identifier, 0) > 0
-
-
-def test_a_rolling_restart_pauses_no_writer(cluster_of):
-    cluster = cluster_of(3)
-    restart_one_after_the_other(cluster, [TimedWriter(cluster, f"root.s{number}") for number in range(4)])
-
-
-def test_a_rolling_restart_of_five_nodes_behind_moves_pauses_no_writer(cluster_of):
-    cluster = cluster_of(3)
-    groups = [f"root.s{number}" for number in range(4)]
-    for group in groups:
-        with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
-            session.insert_row(f"{group}.d", 0, ["v"], [0])
-    added = [cluster.add_node() for _ in range(2)]
-    wait_for(lambda: all(owns_slots(node) for node in added), "the new nodes have their share", 60)
-    cluster.wait_until_ready()
-    restart_one_after_the_other(cluster, [TimedWriter(cluster, group) for group in groups])
 
 
 def test_after_a_fail_over_every_header_leads_its_group_again(cluster_of):
