@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
+from iotdb_cluster.cli.local_cluster import choose_ports
 from iotdb_cluster.client.operators import ask_report
+from iotdb_cluster.errors import StartRefused
 from tests.process.conftest import COMMAND, is_alive, wait_for
 
 pytestmark = pytest.mark.process
@@ -63,9 +65,21 @@ def test_a_node_that_dies_stays_dead_and_the_others_go_on(local):
     assert process.poll() is None
 
 
+def first_of_two_free_ports():
+    """A port that is free just now, and the next one is, too."""
+    while True:
+        ((_, _, port),) = choose_ports(1, None)
+        try:
+            choose_ports(2, port)
+        except StartRefused:
+            continue
+        return port
+
+
 def test_the_same_folder_again_is_the_same_cluster(local, run_command, tmp_path):
-    process, before = local("--nodes", "2", "--client-port", "17310")
-    assert [17310, 17311] == [node["client_port"] for node in before]
+    first = first_of_two_free_ports()
+    process, before = local("--nodes", "2", "--client-port", str(first))
+    assert [first, first + 1] == [node["client_port"] for node in before]
     process.terminate()
     ended(process)
     refused = run_command("local", "--dir", str(tmp_path / "c"), "--nodes", "3")
