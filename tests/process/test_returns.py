@@ -2,13 +2,23 @@
 
 import shutil
 
+import psutil
 import pytest
 import yaml
 
 from iotdb_cluster.cli.local_cluster import LocalCluster
 from iotdb_cluster.client.operators import ask_report
-from tests.process.clusters import has_settled, log_of, report_of, running
-from tests.process.conftest import wait_for
+from tests.process.clusters import (
+    GROUPS,
+    all_written,
+    check_on_every_member,
+    has_settled,
+    log_of,
+    owners_of_slots,
+    report_of,
+    running,
+)
+from tests.process.conftest import is_alive, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -56,10 +66,13 @@ def test_an_old_copy_of_a_folder_is_refused_by_those_who_know_of_a_later_start(c
     move(OF_THE_NODE, tmp_path / "kept", node.folder)
 
 
-def test_a_dead_node_is_replaced_at_its_own_address(cluster, run_command, tmp_path):
-    node = cluster.add_node()
-    wait_for(lambda: has_settled(cluster, 4), "the new node is in", 60)
+def test_a_dead_founder_is_replaced_at_its_own_address_in_a_cluster_of_as_many_nodes_as_replicas(
+    cluster, writers, run_command, tmp_path
+):
+    node = cluster.nodes[2]
     old = report_of(node).node.identifier
+    rows = writers(cluster, GROUPS[:4])
+    wait_for(all_written(rows, 10), "rows before")
     cluster.kill(node)
     conf = str(node.folder / "conf")
     refused = run_command("replace", str(old), "-c", conf)
@@ -68,15 +81,24 @@ def test_a_dead_node_is_replaced_at_its_own_address(cluster, run_command, tmp_pa
     assert (1, True) == (unknown.returncode, f"the cluster has no node {old + 1}" in unknown.stderr), unknown
     move(OF_THE_NODE, node.folder, tmp_path / "lost")
     try:
-        done = run_command("replace", str(old), "-c", conf, timeout_s=100)
+        done = run_command("replace", str(old), "-c", conf, timeout_s=150)
         assert (0, "removed") == (done.returncode, done.stdout.splitlines()[-1]), done
         new = report_of(node).node.identifier
+        assert {new} == {each.identifier for each in report_of(cluster.nodes[0]).members} - set(running(cluster))
         assert old != new
-        assert new in {each.identifier for each in report_of(cluster.nodes[0]).members}
-        assert old not in {each.identifier for each in report_of(cluster.nodes[0]).members}
     finally:
-        cluster.nodes.remove(node)
-        leave(cluster, node, run_command)
+        # It runs in the background: from here on as a process of the test again.
+        report = report_of(node)
+        if report is not None:
+            psutil.Process(report.pid).terminate()
+            wait_for(lambda: not is_alive(report.pid), "it has stopped")
+        cluster.start_node(node)
+    wait_for(lambda: has_settled(cluster, 3), "the others are settled", 60)
+    assert not {old} & set(owners_of_slots(cluster).values())
+    wait_for(all_written(rows, 10), "rows with the new node")
+    for writer in rows:
+        writer.stop()
+    check_on_every_member(cluster, rows)
 
 
 def test_a_node_with_a_damaged_log_comes_back_as_a_new_one(cluster, run_command):
