@@ -97,20 +97,23 @@ class CsvFile:
         first = list(_first_of(lines)) if known is not None else []
         lines.close()
         if len(header) < 2:
-            raise ValueRefused(f"{path}: the first line must name the time and at least one series")
+            found = ",".join(header)[:60]
+            raise ValueRefused(
+                f"{path}: the first line must name the time and at least one series, with commas between: {found!r}"
+            )
         stated = [_TYPED.fullmatch(name) for name in header[1:]]
         self.series = tuple(found[1] if found else name for found, name in zip(stated, header[1:], strict=True))
+        self._devices: dict[str, list[int]] = {}
+        for number, name in enumerate(self.series):
+            if not is_series_path(name):
+                raise PathIllegal(f"{path}: column '{name}' is not a series path (root....)")
+            self._devices.setdefault(name.rpartition(".")[0], []).append(number)
         given = {name: found[2] or found[3] for found, name in zip(stated, self.series, strict=True) if found}
         types = {**parse_types(",".join(f"{name}={kind}" for name, kind in given.items())), **types}
         resolved = {name: kind for name in self.series if (kind := type_given(name, types)) is not None}
         if known is not None and len(resolved) < len(self.series):
             types = {**_inferred(self.series, first), **known(self.series), **resolved}
         self.data_types = tuple(_type_of(path, name, types) for name in self.series)
-        self._devices: dict[str, list[int]] = {}
-        for number, name in enumerate(self.series):
-            if not is_series_path(name):
-                raise PathIllegal(f"{path}: column '{name}' is not a series path (root....)")
-            self._devices.setdefault(name.rpartition(".")[0], []).append(number)
 
     def chunks(self, rows_max: int = 1000, *, skip: int = 0, on_bad: BadLine | None = None) -> Iterator[list[Rows]]:
         """The file in order, at most `rows_max` lines at a time, without the first `skip`.

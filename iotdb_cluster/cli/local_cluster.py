@@ -282,7 +282,10 @@ def _remembered_ports(folder: Path, node_count: int, client_port: int | None) ->
     except (ValueError, KeyError, TypeError) as error:
         raise StartRefused(f"{path}: is not a remembered cluster: {error!r}") from error
     if len(ports) != node_count:
-        raise StartRefused(f"{folder}: holds a cluster of {len(ports)} nodes, not {node_count}")
+        raise StartRefused(
+            f"{folder}: holds a cluster of {len(ports)} nodes, not {node_count}; "
+            f"say --nodes {len(ports)}, or another folder"
+        )
     if client_port is not None and client_port != ports[0][2]:
         raise StartRefused(f"{folder}: its first client port is {ports[0][2]}, not {client_port}")
     return ports
@@ -302,7 +305,7 @@ def choose_ports(node_count: int, client_port: int | None) -> list[tuple[int, in
         if not 0 < port < 65_536:
             raise StartRefused(f"client_port = {client_port}: must be from 1 to {65_536 - node_count}")
         if not _is_free(port):
-            raise StartRefused(f"client port {port}: is in use")
+            raise StartRefused(f"client port {port}: is in use; name others by --client-port, or none for free ones")
     free = _free_ports(taken=set(wanted))
     return [
         (next(free), next(free), wanted[number] if client_port is not None else next(free))

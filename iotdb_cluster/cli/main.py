@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -31,7 +31,15 @@ from iotdb_cluster.client.failover import Address, parse_address
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.client.removal import Removal
 from iotdb_cluster.client.session import Session
-from iotdb_cluster.errors import ClusterError, CommandRefused
+from iotdb_cluster.errors import (
+    ClusterError,
+    CommandRefused,
+    MalformedInput,
+    PathIllegal,
+    RemoteError,
+    Unreachable,
+    ValueRefused,
+)
 from iotdb_cluster.members.client.time_zones import normalised, zone_of
 from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.version import VERSION
@@ -51,6 +59,10 @@ MetaOption = Annotated[
 ]
 UserOption = Annotated[str, typer.Option(envvar="IOTDB_USER", help="User name.")]
 PasswordOption = Annotated[str, typer.Option(envvar="IOTDB_PASSWORD", help="Password.")]
+LOGIN_MS = 3_000
+"""A person is told so soon that no node answers."""
+THIS_NODE = "--node or IOTDB_NODE names its local_client_port (55560 by default)"
+
 FORMS = ("plain", "tool")
 FormOption = Annotated[
     str, typer.Option(metavar="|".join(FORMS), help="tool: CSV as the original's CSV tool writes and reads it.")
@@ -186,7 +198,7 @@ def sql(
     if ask_password:
         password = typer.prompt("password", hide_input=True, err=True)
     run_sql(
-        Session([address_of(node)], user, password, timeout_ms=int(timeout * 1000), time_zone=time_zone),
+        logged_in(node, user, password, timeout_ms=int(timeout * 1000), time_zone=time_zone),
         node,
         "\n".join(f"{each};" for each in execute) if execute else None,
         shape,
@@ -214,7 +226,7 @@ def import_(
     (root.a.b(FLOAT)), or that of the series there is, or what the first 1,000 lines look like. Without --bad-rows the
     first bad line ends it; with it the exit status is 1 when there were any.
     """
-    with _resumable("import", file), Session([address_of(node)], user, password) as session, _progress() as bar:
+    with _resumable("import", file), logged_in(node, user, password) as session, _progress() as bar:
         task = bar.add_task("", total=None)
         done = import_file(
             file,
@@ -254,7 +266,7 @@ def export(
     """
     with (
         _resumable("export", file),
-        Session([address_of(node)], user, password, timeout_ms=60_000, time_zone=time_zone) as session,
+        logged_in(node, user, password, timeout_ms=60_000, time_zone=time_zone) as session,
         _progress() as bar,
     ):
         task = bar.add_task("rows", total=None)
@@ -281,7 +293,9 @@ def read(
     password: PasswordOption = "root",
 ) -> None:
     """Print a series as CSV, which `import` takes again."""
-    print_series(series, address_of(node), (user, password), _time_of(start), _time_of(end))
+    first, last = _time_of(start), _time_of(end)
+    logged_in(node, user, password).close()
+    print_series(series, address_of(node), (user, password), first, last)
 
 
 def is_tool(form: str) -> bool:
@@ -307,7 +321,21 @@ def _resumable(name: str, file: Path) -> Iterator[None]:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def logged_in(node: str, user: str, password: str, **more: Any) -> Session:
+    """A session with its login made, or refused soon; raises `CommandRefused` where no node takes it."""
+    session = Session([address_of(node)], user, password, **more)
+    try:
+        return session.open(within_ms=LOGIN_MS)
+    except Unreachable as error:
+        raise CommandRefused(f"{error.message}; is a node running there? {THIS_NODE}") from error
+    except RemoteError as error:
+        if "has no method" in error.message:
+            raise CommandRefused(f"{node} is another port of a node. {THIS_NODE}") from error
+        raise
 
 
 def address_of(text: str) -> Address:
@@ -329,7 +357,9 @@ def _time_of(text: str) -> int | None:
     try:
         return parse_time(text)
     except ValueError as error:
-        raise CommandRefused(f"'{text}' is not a time: {error}") from error
+        raise CommandRefused(
+            f"'{text}' is not a time: 2024-01-01T00:00:00+08:00 is one, or milliseconds since 1970 ({error})"
+        ) from error
 
 
 def _complain(what: str) -> None:
@@ -360,7 +390,11 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except ClusterError as error:
-        _complain(str(error))
+        # What a file or an argument is refused for here has no code of the interface.
+        if isinstance(error, ValueRefused | PathIllegal | MalformedInput):
+            _complain(error.message)
+        else:
+            _complain(str(error))
         sys.exit(1)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from iotdb_cluster.client.failover import Address
+from iotdb_cluster.client.failover import Address, address_text
 from iotdb_cluster.errors import CommandRefused
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Term
 from iotdb_cluster.types.report import GroupReport, MoveReport, Report, group_name
@@ -111,7 +111,10 @@ def ask_cluster(ask: Ask, address: Address) -> ClusterStatus:
     """The cluster that the node at this address belongs to; raises `CommandRefused` when that one does not answer."""
     first = ask(address, timeout_ms=ANSWER_TIMEOUT_MS)
     if first is None:
-        raise CommandRefused(f"{address[0]}:{address[1]} does not answer")
+        raise CommandRefused(
+            f"{address_text(address)} does not answer as the meta port of a node: is one running there, and is this "
+            "its local_meta_port (9003 by default)? --meta or IOTDB_META names another"
+        )
     members = first.members or (first.node,)
     others = [member for member in members if member.identifier != first.node.identifier]
     with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:

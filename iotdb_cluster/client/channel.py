@@ -29,7 +29,7 @@ class Channel:
         self, address: tuple[str, int], connect_timeout_ms: int, *, frame_max_bytes: int = FRAME_MAX_BYTES
     ) -> None:
         host, port = address
-        self.name = f"{host}:{port}"
+        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._frame_max_bytes = frame_max_bytes
         self._bounds_ms = {socket.SO_RCVTIMEO: 0, socket.SO_SNDTIMEO: 0}
         try:

@@ -36,7 +36,15 @@ def parse_address(text: str) -> Address:
     host, colon, port = text.strip().rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is no address: host:port is needed")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{text!r} is no address: an IPv6 address stands in brackets, [{host}]:{port}")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def address_text(address: Address) -> str:
+    """The counterpart of `parse_address`."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Failover(Generic[C]):
@@ -70,14 +78,22 @@ class Failover(Generic[C]):
         """The connection that is open now."""
         return self._connection
 
-    def run(self, attempt: Callable[[C, int], T], *, repeatable: bool, patient: bool = False) -> T:
+    def run(
+        self,
+        attempt: Callable[[C, int], T],
+        *,
+        repeatable: bool,
+        patient: bool = False,
+        timeout_ms: int | None = None,
+    ) -> T:
         """Make `attempt(connection, timeout_ms)` until it succeeds, its error is final, or the time is over.
 
         An attempt that certainly took no effect is repeated at the next node, after all nodes with a growing pause. One
         of which that is not known is repeated only when the call is `repeatable`: doing it twice must be as good as
         doing it once, also when somebody else's call came between. A `patient` one gives a node all the time there is.
+        `timeout_ms` is for this call instead of the time for all.
         """
-        ends_at_s = self._now_s() + self._timeout_ms / 1000
+        ends_at_s = self._now_s() + (self._timeout_ms if timeout_ms is None else timeout_ms) / 1000
         failures = 0
         while True:
             left_ms = int((ends_at_s - self._now_s()) * 1000)

@@ -91,9 +91,12 @@ class Session:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    def open(self) -> Self:
-        """Log in now rather than with the first call; raises `StatusError` 600 for a wrong name or password."""
-        self._logins.way().run(lambda login, timeout_ms: None, repeatable=True)
+    def open(self, *, within_ms: int | None = None) -> Self:
+        """Log in now rather than with the first call; raises `StatusError` 600 for a wrong name or password.
+
+        `within_ms` is for this alone, instead of `timeout_ms`: who waits at a terminal wants to know soon.
+        """
+        self._logins.way().run(lambda login, timeout_ms: None, repeatable=True, timeout_ms=within_ms)
         return self
 
     def close(self) -> None:
