@@ -7,8 +7,9 @@ A setting that cannot be is never built: `Settings(...)` raises `StartRefused` w
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from iotdb_cluster.errors import StartRefused
@@ -358,10 +359,16 @@ def _check(name: str, value: object, kind: type, check: Check | None) -> None:
         raise StartRefused(f"{name} = {shown}: {fault}")
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """Which setting a wrong name was probably meant to be, to be added to a message; empty where none is like it."""
+    near = get_close_matches(name.lower(), sorted(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def settings_from(values: Mapping[str, object]) -> Settings:
     """Settings from names to values of the right type; raises `StartRefused` for a name that is no setting."""
     known = {item.name for item in fields(Settings)}
     for name in sorted(values, key=str):
         if name not in known:
-            raise StartRefused(f"{name}: there is no such setting")
+            raise StartRefused(f"{name}: there is no such setting{meant(str(name), known)}")
     return Settings(**dict(values))  # type: ignore[arg-type]  # checked one by one in __post_init__

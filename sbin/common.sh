@@ -29,7 +29,8 @@ read_options() {
   done
   shift $((OPTIND - 1))
   [ $# -eq 0 ] || { echo "usage: $(basename "$0") ${USAGE}" >&2; exit 2; }
-  CONF_DIR="$(cd "$CONF_DIR" 2>/dev/null && pwd)" || fail "there is no such configuration folder"
+  local named="$CONF_DIR"
+  CONF_DIR="$(cd "$named" 2>/dev/null && pwd)" || fail "$named: there is no such configuration folder; -c names one"
 }
 
 # The folder of the node that CONF_DIR describes; what is wrong with the configuration is on standard error.

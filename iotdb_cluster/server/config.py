@@ -13,7 +13,7 @@ import yaml
 
 from iotdb_cluster.errors import StartRefused
 from iotdb_cluster.raft.settings import RaftSettings
-from iotdb_cluster.settings import Settings, settings_from
+from iotdb_cluster.settings import Settings, meant, settings_from
 
 YAML_NAME = "iotdb-cluster.yaml"
 PROPERTIES_NAME = "iotdb-cluster.properties"
@@ -159,7 +159,7 @@ def _from_properties(text: str, notices: list[str]) -> dict[str, object]:
         if name in WITHOUT_EFFECT:
             notices.append(f"{key} = {value}: has no effect here")
         elif name not in kinds:
-            raise StartRefused(f"{key} = {value}: there is no such setting")
+            raise StartRefused(f"{key} = {value}: there is no such setting{meant(name, kinds)}")
         else:
             values[name] = _converted(key, value, kinds[name])
     return values

@@ -153,7 +153,8 @@ def test_seed_nodes_that_cannot_be_are_refused(seeds):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("replica_nums: 3", "replica_nums: there is no such setting"),
+        ("replica_nums: 3", "replica_nums: there is no such setting; did you mean replica_num?"),
+        ("nonsense: 3", "nonsense: there is no such setting"),
         ("replica_num: three", "replica_num = 'three': must be a whole number"),
         ("replica_num: true", "replica_num = True: must be a whole number"),
         ("replica_num: 0", "replica_num = 0: must be from 1 to 99"),
@@ -178,7 +179,7 @@ def test_a_bad_line_of_yaml_is_named(tmp_path, text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("LOCAL_META_PROT=9003", "LOCAL_META_PROT = 9003: there is no such setting"),
+        ("LOCAL_META_PROT=9003", "LOCAL_META_PROT = 9003: there is no such setting; did you mean local_meta_port?"),
         ("LOCAL_META_PORT=9oo3", "LOCAL_META_PORT = '9oo3': must be a whole number"),
         ("ENABLE_THRIFT_COMPRESSION=yes", "ENABLE_THRIFT_COMPRESSION = 'yes': must be true or false"),
         ("REPLICA_NUM=-1", "replica_num = -1: must be from 1 to 99"),

@@ -46,7 +46,9 @@ def test_a_port_in_use_refuses_the_start_and_names_it() -> None:
 
 
 def test_an_address_that_is_not_ours_refuses_the_start() -> None:
-    with pytest.raises(StartRefused, match=r"192\.0\.2\.1:1234"):
+    with pytest.raises(
+        StartRefused, match=r"192\.0\.2\.1:1234 .*; no interface of this machine has it: correct local_ip"
+    ):
         server_at(("192.0.2.1", 1234))
 
 

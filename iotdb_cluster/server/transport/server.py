@@ -199,7 +199,10 @@ def _listen(address: tuple[str, int], service: str) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise StartRefused(f"{host}:{port} ({service}): another process listens on this port") from error
-        raise StartRefused(f"{host}:{port} ({service}): {error.strerror or error}") from error
+        way_out = ""
+        if error.errno == errno.EADDRNOTAVAIL:
+            way_out = "; no interface of this machine has it: correct local_ip, or set bind_address"
+        raise StartRefused(f"{host}:{port} ({service}): {error.strerror or error}{way_out}") from error
     return listener
 
 
