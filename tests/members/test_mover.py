@@ -66,6 +66,7 @@ class World:
         self.data_members = []
         self.meta = None
         self.is_ending = False
+        self.spare_bytes = 1 << 40
         self.offered_files = None
         settings = SimpleNamespace(heartbeat_interval_ms=250, connection_time_out_ms=1_000)
         clock = SimpleNamespace(now_ms=lambda: 0)
@@ -77,6 +78,7 @@ class World:
             leader=NodeId(1),
             raft=SimpleNamespace(membership=Membership(voters), is_leader=True),
             slots=SimpleNamespace(states=GroupSlots()),
+            room=SimpleNamespace(spare_bytes=lambda: self.spare_bytes),
             store=SimpleNamespace(
                 staging=lambda move: MoveStaging(disk, "data/1", move), prepare_move=lambda move, content: None
             ),
@@ -155,3 +157,12 @@ def test_the_record_of_a_move_may_go_while_it_is_looked_at():
         raise FileNotFoundError(path)
 
     assert MoveStaging(SimpleNamespace(exists=lambda path: True, read=read), "data/1", 1).content() is None
+
+
+def test_nothing_is_copied_to_a_disk_that_has_no_room_for_it_until_it_has(world, tmp_path):
+    world.source.offer(1, pieces=2)
+    world.source.offer(2, pieces=1)
+    world.spare_bytes = 2 * PULL_BYTES - 1
+    assert [("offer", 1, 7), ("offer", 2, 7), ("read", 2, 0)] == world.look()[:3]
+    world.spare_bytes += 1
+    assert [("offer", 1, 7), ("read", 1, 0), ("read", 1, 1)] == world.look()[:3]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from iotdb_cluster.errors import Busy, Corruption, MalformedInput, RequestError, UnknownGroup
+from iotdb_cluster.errors import Busy, Corruption, DiskNearlyFull, MalformedInput, RequestError, UnknownGroup
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
@@ -91,6 +91,7 @@ class Copying:
     began_bytes: int = 0
     """When the pulling that goes on began, and how much was here by then."""
     is_pulling: bool = False
+    waits_for_room: bool = False
 
     def bytes_per_second(self, now_ms: int) -> int:
         """How fast it goes on; 0 while nothing is pulled."""
@@ -312,7 +313,18 @@ class Mover:
         if staging.content() != source.content:
             staging.begin(source.content)
         missing = set(staging.missing(source.content))
+        needed = sum(file.size - staging.pulled_bytes(file) for file in missing)
+        spare = member.room.spare_bytes()
+        if needed > spare:
+            full = DiskNearlyFull(
+                f"move {move} takes {needed // MIB} MB, {max(0, spare) // MIB} MB may be used: make room"
+            )
+            if not self.copying[move].waits_for_room:
+                log.warning("move_waits_for_room", move=move, group=member.group, reason=str(full))
+            self.copying[move].waits_for_room = True
+            raise full
         known = self.copying[move]
+        known.waits_for_room = False
         known.total_bytes = source.content.size_bytes
         known.pulled_bytes = sum(file.size for file in source.content.files if file not in missing)
         known.began_ms, known.began_bytes = self._node.context.clock.now_ms(), known.pulled_bytes
