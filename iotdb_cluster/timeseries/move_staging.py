@@ -5,12 +5,13 @@ While it is being pulled the name ends in `.part`. The record of the move, `move
 swept away at a start; without it they are what a crash left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.errors import Corruption, MalformedInput
 from iotdb_cluster.timeseries.manifest import CHECK_BLOCK_BYTES, SealedFile
 from iotdb_cluster.timeseries.move_content import MoveContent, check_narrow, move_prefix, staged_name
+from iotdb_cluster.timeseries.sealed_reader import verify_file
 from iotdb_cluster.timeseries.sealed_writer import Checksums
 from iotdb_cluster.types.disk import Bytes, Disk
 
@@ -95,6 +96,19 @@ class MoveStaging:
     def is_complete(self, content: MoveContent) -> bool:
         """True when every file is durable here: then the install entry may be written into this member's log."""
         return not self.missing(content)
+
+    def discard_damaged(self, content: MoveContent) -> None:
+        """Remove the complete files that are not what they were any more, so that they are pulled again.
+
+        Reads all of them. Only for files that no store has installed.
+        """
+        for file in content.files:
+            staged = replace(file, name=staged_name(self.move, file))
+            if self.disk.exists(self.path_of(file)):
+                try:
+                    verify_file(self.disk, self.folder, staged)
+                except Corruption:
+                    self.disk.remove(self.path_of(file))
 
     def remove(self, kept: frozenset[str]) -> None:
         """Remove the move's files but those in `kept` (paths in the group's folder), then its record."""

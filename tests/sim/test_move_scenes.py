@@ -14,6 +14,7 @@ from iotdb_cluster.settings import Settings
 from iotdb_cluster.types.identity import GroupId
 from tests.sim.cluster.moving_scene import MINUTE_MS, MovingScene
 from tests.sim.cluster.node import SimNode
+from tests.sim.cluster.scheduler import MS
 
 
 def find_everything(scene: MovingScene, node: SimNode) -> list[str] | None:
@@ -123,6 +124,32 @@ def test_a_damaged_file_of_a_slot_that_has_moved_is_pulled_again_with_all_that_b
         lambda: None if len(victim.node.data_members) == groups else "not repaired", MINUTE_MS, "the repair"
     )
     assert f"damaged/{chosen}" in victim.disk.files()
+    scene.write_everywhere()
+    scene.check_everything()
+
+
+def test_a_file_that_is_damaged_before_its_install_is_entered_is_pulled_again() -> None:
+    scene = MovingScene().boot()
+    scene.write_everywhere()
+    scene.add()
+
+    def pulled() -> list[tuple[SimNode, str]]:
+        """What lies where it will be installed, while the source still serves."""
+        found = []
+        for node in scene.nodes:
+            for member in node.node.data_members if node.is_alive else ():
+                for path in moved_files(node, member.group):
+                    record = node.node.state.moves.record(int(path.rsplit("/move-", 1)[1].split("-")[0]))
+                    if record is not None and not record.copied:
+                        found.append((node, path))
+        return found
+
+    scene._run(scene.scheduler.now_us + 5 * MINUTE_MS * MS, lambda: bool(pulled()))
+    (victim, path), *_ = pulled()
+    victim.disk.flip_somewhere(path)
+    starts = victim.starts
+    scene.balanced()
+    assert starts == victim.starts, "it stopped itself for what nobody needs yet"
     scene.write_everywhere()
     scene.check_everything()
 

@@ -33,18 +33,22 @@ class HeldSeries:
 
     def check_still(self, member: DataGroupMember, path: str) -> None:
         """Raise `SlotMoving` behind a look at a slot that may have been released since: nothing found means nothing."""
-        storage_group = self._node.state.storage_group_of(path)
+        storage_group = self._owner(member, path)
         if storage_group is not None:
             check_held(member, (slot_of(storage_group),))
 
     async def _check_slot(self, member: DataGroupMember, path: str, deadline: Deadline) -> None:
         """Raise `SlotMoving` for a slot that is not read here (DESIGN 5.6); a fenced one is, while its move goes on."""
-        storage_group = self._node.state.storage_group_of(path)
+        storage_group = self._owner(member, path)
         if storage_group is None:
             return
         slot = slot_of(storage_group)
         if member.slots.states.state_of(slot).deed is not None:
             await check_readable(self._node, member, (slot,), deadline)
+
+    def _owner(self, member: DataGroupMember, path: str) -> str | None:
+        """The storage group of a path; a group may have heard of one before this node's meta member has."""
+        return self._node.state.storage_group_of(path) or member.slots.owner(path)
 
     async def _check_group(self, path: str, group: GroupId, deadline: Deadline) -> None:
         """A series that another group holds is an error here, never an empty answer (DESIGN 5.6)."""

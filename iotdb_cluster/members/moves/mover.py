@@ -304,9 +304,13 @@ class Mover:
         except (FileNotFoundError, Corruption) as error:
             # What is pulled is removed in the background when the move is over, and with the replica.
             record = self._node.state.moves.record(move)
-            if not member.is_closed and record is not None and record.decision is None:
+            if member.is_closed or record is None or record.decision is not None:
+                raise Busy(f"move {move} was over before all of it was here") from error
+            if not any(each.move.number == move and here is member for each, here in self._mine()):
                 raise
-            raise Busy(f"move {move} was over before all of it was here") from error
+            # It is not installed here, so nothing counts on these files yet.
+            member.store.staging(move).discard_damaged(source.content)
+            raise Busy(f"{error}: what was damaged since it came is pulled again") from error
 
     async def _pull_missing(self, member: DataGroupMember, move: int, source: _Source, *, is_urgent: bool) -> None:
         staging = member.store.staging(move)
