@@ -16,6 +16,16 @@ fail() {
   exit 1
 }
 
+# Python 3.11 or later with this project's libraries, or a line that says what is missing. Nothing is imported for it.
+check_python() {
+  "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "$PYTHON: is no Python 3.11 or later; IOTDB_PYTHON names another"
+  "$PYTHON" -c 'import sys
+from importlib.util import find_spec
+sys.exit(not all(map(find_spec, ("numpy", "pyarrow", "structlog", "thriftpy2", "yaml"))))' ||
+    fail "$PYTHON: lacks what a node needs: say '$PYTHON -m pip install $HOME_DIR', or name another by IOTDB_PYTHON"
+}
+
 # Reads the options; $1 names those that this script takes.
 read_options() {
   local taken="$1" option
@@ -29,6 +39,7 @@ read_options() {
   done
   shift $((OPTIND - 1))
   [ $# -eq 0 ] || { echo "usage: $(basename "$0") ${USAGE}" >&2; exit 2; }
+  check_python
   local named="$CONF_DIR"
   CONF_DIR="$(cd "$named" 2>/dev/null && pwd)" || fail "$named: there is no such configuration folder; -c names one"
 }
