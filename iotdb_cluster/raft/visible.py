@@ -9,6 +9,7 @@ from iotdb_cluster.raft.left_mark import LeftMark
 from iotdb_cluster.raft.log import RaftLog
 from iotdb_cluster.raft.progress import Progress
 from iotdb_cluster.raft.replication import Leadership
+from iotdb_cluster.raft.settings import RaftSettings
 from iotdb_cluster.raft.state import GroupState
 from iotdb_cluster.types.identity import EntryId, HardState, LogIndex, NodeId, Term
 from iotdb_cluster.types.membership import Membership
@@ -26,6 +27,10 @@ class Visible:
     @property
     def me(self) -> NodeId:
         return self._state.me
+
+    @property
+    def settings(self) -> RaftSettings:
+        return self._state.settings
 
     @property
     def role(self) -> Role:

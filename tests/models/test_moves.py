@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from iotdb_cluster.partition.moves import RANK, SERVING_AFTER
 from tests.models import install_gate, slot_move
 from tests.models.explore import explore
 
@@ -16,6 +17,11 @@ def search_move(options: dict[str, Any], limit: int) -> Any:
 def search_gate(case: str, limit: int) -> Any:
     model = install_gate.Model(**install_gate.CASES[case])
     return explore(case, model.initial(), model.steps, model.check, limit=limit)
+
+
+def test_the_searched_steps_are_those_of_the_code() -> None:
+    assert {deed.value: rank for deed, rank in RANK.items()} == {k: v for k, v in slot_move.RANK.items() if k != "init"}
+    assert {deed.value for deed in SERVING_AFTER} == set(slot_move.SERVING) - {"init"}
 
 
 def test_one_move_with_writes_and_reads_holds_in_the_whole_state_space() -> None:

@@ -307,6 +307,8 @@ class SimNode:
         self._in_turn = True
         due_ms = self.node.turn()
         self._in_turn = False
+        if len(self.node.readers) > self.settings.read_open_max_count:
+            self.hardware.fault(f"31: {len(self.node.readers)} readers are open on {self.place}")
         self._busy_until_us = self.hardware.scheduler.now_us + self.clock.ahead_us + TURN_US
         self._set_ahead(0)
         if due_ms <= 0:

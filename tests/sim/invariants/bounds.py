@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from iotdb_cluster.raft.effects import Send
+from iotdb_cluster.raft.events import Propose
 from iotdb_cluster.raft.messages import AppendRequest
 from tests.sim.invariants.view import Violation, World
 
@@ -10,11 +11,18 @@ from tests.sim.invariants.view import Violation, World
 def check(world: World) -> Iterable[Violation]:
     """Look at what a leader has under way, and at what it sends."""
     step = world.step
-    raft, settings = step.raft, step.raft._state.settings
+    raft, settings = step.raft, step.raft.settings
     for peer, progress in raft.progress.items():
         under_way = len(progress.appends)
         if under_way > settings.inflight_appends_max:
             yield Violation(31, f"leader {step.node} has {under_way} appends under way to {peer}")
+    if len(step.events) == 1 and type(step.events[0]) is Propose:
+        # What is proposed when nothing waits is taken whatever its size; a new leader may inherit more.
+        before = step.before
+        has_waited, has_grown = before.last_id.index > before.commit_index, raft.last_id.index > before.last_id.index
+        uncommitted = raft.last_id.index - raft.commit_index
+        if raft.is_leader and has_waited and has_grown and uncommitted > settings.uncommitted_max_entries:
+            yield Violation(31, f"leader {step.node} has taken {uncommitted} entries that are not committed")
     for effect in step.effects:
         if type(effect) is Send and type(effect.message) is AppendRequest:
             count = len(effect.message.entries)
