@@ -19,6 +19,7 @@ from iotdb_cluster.raft.messages import Answer, AppendAnswer, AppendRequest, Ver
 from iotdb_cluster.raft.progress import CallUnderWay, Progress
 from iotdb_cluster.raft.replication import Leadership
 from iotdb_cluster.raft.state import GroupState
+from iotdb_cluster.raft.visible import Visible
 from iotdb_cluster.types.entries import Entry
 from iotdb_cluster.types.identity import BEFORE_FIRST, EntryId, HardState, LogIndex, NodeId
 from iotdb_cluster.types.membership import Membership
@@ -146,7 +147,7 @@ def stale_meta_log_is_refused_for_ever(state: GroupState, watch: LeaderWatch, re
 _judge = election.judge
 
 
-@bug(Raft, "left_mark", budget=800)
+@bug(Visible, "left_mark", budget=800)
 def left_node_keeps_no_mark(self: Raft) -> LeftMark:
     return LeftMark(HardState(), BEFORE_FIRST)
 
