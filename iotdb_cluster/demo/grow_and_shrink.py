@@ -31,7 +31,7 @@ FIRST_SITES = 8
 LEAST_MOVES = 8
 """So many slots that hold data must have moved, or the run has proved too little."""
 
-PAUSE_S = 0.1
+PAUSE_S = 0.25
 """Between two tablets of a writer while nodes join, so that the load lasts longer than that."""
 
 JOIN_TIMEOUT_S = 90.0
