@@ -104,12 +104,14 @@ def _load(cluster: LocalCluster, names: Sequence[str], points: int) -> None:
     tablets = points // (len(names) * COLUMNS * TABLET_ROWS)
 
     def load(part: Sequence[str]) -> None:
-        values = list(np.random.default_rng(13).normal(20, 5, (COLUMNS, TABLET_ROWS)))
+        draw = np.random.default_rng(13)
         with Session(addresses, repeatable=True, direct=True) as session:
             for number in range(tablets):
                 first = BASE_MS + 1000 * number * TABLET_ROWS
                 times = first + 1000 * np.arange(TABLET_ROWS, dtype=np.int64)
                 for name in part:
+                    # Each value is new: repeated ones would take next to no room in the files that are copied.
+                    values = list(draw.normal(20, 5, (COLUMNS, TABLET_ROWS)))
                     session.insert_tablet(f"{name}.bulk", columns, types, times, values)
 
     with ThreadPoolExecutor(LOADERS) as pool:
