@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.types.identity import Slot
 from tests.services.rig import LoggedIn, RunningNode, code, logged_in, new_nodes, one_node, running, stock
 
 FETCH_SIZE = 100
@@ -49,9 +51,16 @@ def session(node: RunningNode) -> Iterator[LoggedIn]:
 
 @pytest.fixture(scope="session")
 def new_name() -> Callable[[], str]:
-    """Names of storage groups that nobody has used."""
+    """Names of storage groups that nobody has used, each with a slot of its own: what is in a slot is the test's."""
     numbers = itertools.count(1)
-    return lambda: f"root.g{next(numbers)}"
+    taken: set[Slot] = set()
+
+    def new() -> str:
+        name = next(name for number in numbers if slot_of(name := f"root.g{number}") not in taken)
+        taken.add(slot_of(name))
+        return name
+
+    return new
 
 
 @pytest.fixture
