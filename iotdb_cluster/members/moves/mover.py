@@ -143,7 +143,7 @@ class Mover:
     async def work(self) -> None:
         """Copy what is due, one move after the other, until the node ends."""
         context = self._node.context
-        idle_ms = max(IDLE_POLL_MIN_MS, context.settings.heartbeat_interval_ms // 2)
+        idle_ms = max(IDLE_POLL_MIN_MS, 2 * context.settings.heartbeat_interval_ms)  # an idle node shall cost little
         while not self._node.is_ending:
             await self._look()
             poll_ms = min(BUSY_POLL_MS, idle_ms) if self._node.state.moves.records else idle_ms
