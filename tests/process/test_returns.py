@@ -142,7 +142,7 @@ def test_nodes_with_different_seed_lists_say_so_and_found_nothing(tmp_path):
         for node in (first, second):
             wait_for(lambda node=node: "make the lists equal" in log_of(node), f"{node.name} says it")
             assert "seed_nodes are " in log_of(node)
-            assert report_of(node).blind
+            wait_for(lambda node=node: (found := report_of(node)) is not None and found.blind, f"{node.name} is blind")
     finally:
         for node in cluster.nodes:
             cluster.kill(node)
