@@ -43,7 +43,7 @@ run: $(VENV)/.has-demo
 	$(BIN)/python -m iotdb_cluster.demo --scene $(SCENE) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: $(VENV)/.has-test
-	$(PYTEST) -m "not process and not long" -n 2 --dist loadfile
+	$(PYTEST) -m "not process and not long" -n 2 --dist loadgroup
 	$(BIN)/python -m tests.sim --short
 
 lint: $(VENV)/.has-test
