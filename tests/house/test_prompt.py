@@ -153,11 +153,16 @@ class Terminal:
 def at_a_terminal(node: RunningNode, history: Path) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
     address = f"{node.client_address[0]}:{node.client_address[1]}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iotdb_cluster.cli.main", "sql", "--node", address],
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        env=os.environ | {"IOTDB_HISTORY": str(history), "TERM": "xterm", "COLUMNS": "100"},
-    )  # fmt: skip
+    # Tests that run in the background are started with SIGINT ignored, and whom they start would ignore it, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "iotdb_cluster.cli.main", "sql", "--node", address],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            env=os.environ | {"IOTDB_HISTORY": str(history), "TERM": "xterm", "COLUMNS": "100"},
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
     os.close(theirs)
     try:
         yield Terminal(process, ours)
