@@ -58,13 +58,18 @@ def all_answered(askers):
     return lambda: all(asker.answered > begun for asker, begun in zip(askers, before, strict=True))
 
 
-def test_during_a_fail_over_no_query_gives_a_part(cluster_of):
-    # Two replicas on three nodes: every node asks another one for a third of the groups, and a loss stops some of them.
-    cluster = cluster_of(3, replica_num=2)
-    times = np.arange(ROWS, dtype=np.int64)
+def write_rows(cluster, count):
+    """As many rows in each group, each with its time as its value."""
+    times = np.arange(count, dtype=np.int64)
     with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
         for group in GROUPS:
             session.insert_tablet(f"{group}.d", ["s"], ["INT64"], times, [times])
+
+
+def test_during_a_fail_over_no_query_gives_a_part(cluster_of):
+    # Two replicas on three nodes: every node asks another one for a third of the groups, and a loss stops some of them.
+    cluster = cluster_of(3, replica_num=2)
+    write_rows(cluster, ROWS)
     askers = [Asker(node) for node in cluster.nodes[:2]]
     try:
         wait_for(all_answered(askers), "answers before the loss")
@@ -84,11 +89,8 @@ MANY_ROWS = 150_000  # more than come in one page from another node
 
 def test_rows_whose_last_copy_is_lost_between_two_pages_end_with_an_error(cluster_of):
     cluster = cluster_of(3, replica_num=1)
-    times = np.arange(MANY_ROWS, dtype=np.int64)
     asked, *others = cluster.nodes
-    with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
-        for group in GROUPS:
-            session.insert_tablet(f"{group}.d", ["s"], ["INT64"], times, [times])
+    write_rows(cluster, MANY_ROWS)
     with Session([(asked.ip, asked.client_port)], timeout_ms=20_000) as session:
         assert [[MANY_ROWS] * len(GROUPS)] == [list(row[:]) for row in session.query(COUNTED.replace(", sum(s)", ""))]
         rows = iter(session.query(WHOLE, fetch_size=PAGE))
@@ -103,10 +105,7 @@ def test_rows_whose_last_copy_is_lost_between_two_pages_end_with_an_error(cluste
 
 def test_a_node_that_dies_while_it_is_asked_gives_no_part(cluster_of):
     cluster = cluster_of(3, replica_num=2)
-    times = np.arange(ROWS, dtype=np.int64)
-    with Session([(node.ip, node.client_port) for node in cluster.nodes]) as session:
-        for group in GROUPS:
-            session.insert_tablet(f"{group}.d", ["s"], ["INT64"], times, [times])
+    write_rows(cluster, ROWS)
     dying = cluster.nodes[2]
     psutil.Process(dying.pid).suspend()  # whoever asks it now waits for it
     askers = [Asker(node) for node in cluster.nodes[:2]]

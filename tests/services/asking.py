@@ -1,9 +1,10 @@
 """Statements on a session, and their answers as Python values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.services.rig import RPC, LoggedIn, code
+from tests.services.rig import RPC, LoggedIn, RunningNode, code, logged_in
 from tests.services.sql_player import Decoded
 
 EVERYTHING = 100_000
@@ -53,3 +54,14 @@ def do(session: LoggedIn, statement: str) -> None:
     """A statement that must be carried out."""
     answer = session.client.executeStatement(request(session, statement))
     assert 200 == code(answer.status), f"{statement}: {answer.status.statusType.message}"
+
+
+def at_every_node(
+    nodes: Sequence[RunningNode], statements: Sequence[str]
+) -> list[list[tuple[int, list[str], list[Any]]]]:
+    """For each node, what it answers to each statement: code, columns, rows."""
+    found = []
+    for node in nodes:
+        with logged_in(node) as session:
+            found.append([(one.code, one.columns, one.rows) for one in (ask(session, text) for text in statements)])
+    return found

@@ -11,7 +11,7 @@ from iotdb_cluster.types.filters import Compare, CompareOp, FilterKind, Scalar, 
 from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.codec import ApplicationError
 from iotdb_cluster.wire.filters import encode_filter
-from tests.services.asking import ask
+from tests.services.asking import ask, at_every_node
 from tests.services.rig import IDL, code, logged_in, refused, spread_names, stock, stranger, struct_of
 
 FUNCTIONS = ("count", "sum", "avg", "min_time", "max_time", "min_value", "max_value", "first_value", "last_value")
@@ -53,15 +53,6 @@ def statements(devices):
     ]
 
 
-def answers(trio, devices):
-    """What each node answers to each statement."""
-    found = []
-    for node in trio:
-        with logged_in(node) as session:
-            found.append([(r.code, r.columns, r.rows) for r in (ask(session, text) for text in statements(devices))])
-    return found
-
-
 @pytest.fixture(scope="module")
 def by_points(trio, devices):
     """The answers when all points are pulled."""
@@ -73,7 +64,7 @@ def by_points(trio, devices):
             raise unknown
 
         patch.setattr(RemoteReaders, "open_rows", rows_unknown)
-        return answers(trio, devices)
+        return at_every_node(trio, statements(devices))
 
 
 def refusing(error):
@@ -94,7 +85,7 @@ def test_every_node_gives_the_answer_that_pulled_points_give_and_pulls_none(trio
 
     monkeypatch.setattr(RemoteReaders, "open", pulled)
     monkeypatch.setattr(RemoteReaders, "open_rows", pulled)
-    found = answers(trio, devices)
+    found = at_every_node(trio, statements(devices))
     assert by_points == found
     assert found[0] == found[1] == found[2]
     assert {200} == {each[0] for each in found[0]}

@@ -13,7 +13,7 @@ from iotdb_cluster.query.conditions import AllOf, AnyOf, Never, TimeTest, ValueT
 from iotdb_cluster.types.filters import Compare, CompareOp, FilterKind, Scalar, ValueClass
 from iotdb_cluster.types.schema import DataType
 from iotdb_cluster.wire.codec import ApplicationError
-from tests.services.asking import ask, fetch, request
+from tests.services.asking import ask, at_every_node, fetch, request
 from tests.services.rig import IDL, code, logged_in, refused, spread_names, stock, stranger, struct_of, wait_for
 
 ROWS = 40
@@ -67,15 +67,6 @@ def statements(devices):
     ]
 
 
-def answers(trio, devices):
-    """What each node answers to each statement, and to the columns of one apart."""
-    found = []
-    for node in trio:
-        with logged_in(node) as session:
-            found.append([(r.code, r.columns, r.rows) for r in (ask(session, text) for text in statements(devices))])
-    return found
-
-
 def refusing(error):
     """`RemoteReaders.open_rows` where every member answers an error."""
 
@@ -98,12 +89,12 @@ def by_points(trio, devices):
     """The answers when the mirrored calls pull points series by series."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RemoteReaders, "open_rows", refusing(unknown_call()))
-        return answers(trio, devices)
+        return at_every_node(trio, statements(devices))
 
 
 def test_every_node_gives_the_rows_that_pulled_points_give_and_pulls_none(trio, devices, by_points, monkeypatch):
     monkeypatch.setattr(RemoteReaders, "open", pulled)
-    found = answers(trio, devices)
+    found = at_every_node(trio, statements(devices))
     for text, *each in zip(statements(devices), by_points[0], *found, strict=True):
         assert each[0] == each[1] == each[2] == each[3], text
     assert by_points == found
