@@ -1,7 +1,7 @@
 # What a machine needs: Python 3.11 or later, make, and a package index for the first installation.
 #   make run [SCENE=name] [KEEP=1]   the main job: a cluster on real data, a node lost and back, every point compared;
 #                                    SCENE=grow-shrink: nodes that join, leave and die meanwhile
-#   make test                        what a newcomer runs: all tests but the long searches (under 5 minutes)
+#   make test                        what a newcomer runs: all tests but the long searches (about 5 minutes on 2 cores)
 #   make verify                      reads only: lint (format, rules, types, layers) and test
 #   make fix                         writes: format, lint fixes, conf/iotdb-cluster.yaml
 #   make sim [SEED=n]                simulated clusters under faults; SEED replays one with a transcript
