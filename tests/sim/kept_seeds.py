@@ -14,5 +14,6 @@ CLUSTER_SEEDS = {
     406: "the same",
     721: "the same",
     256: "a node that was removed while it joined took a new identifier and came back; the watch lost sight of its log",
+    296: "a founder of a new group was removed before it had founded it, and the group never had a majority",
     491: "many unknown writes: the search for an order ran out of its budget",
 }

@@ -55,6 +55,16 @@ def belongs(roster: Roster, record: GroupRecord, node: NodeId) -> bool:
     return node in (record.members if wanted is None else wanted)
 
 
+def is_missing(roster: Roster, record: GroupRecord, node: NodeId, *, had_one: bool) -> bool:
+    """True when a node that has no replica of a group is to make one; `had_one`: it had one before.
+
+    Also a founder that the ring does not want any more, until others are reported in its place: the group is counted
+    on it, and may have no majority without it.
+    """
+    is_counted_on = node in record.founders and node in record.members and not had_one
+    return is_counted_on or belongs(roster, record, node)
+
+
 def may_drop(roster: Roster, header: NodeId, raft: Raft) -> bool:
     """True when nobody can count on this node's replica of a group any more.
 
@@ -88,10 +98,12 @@ class Replicas:
         if meta is None or roster is None or roster is self._reviewed or not meta.is_level:
             return
         me = self._node.context.me.identifier
+        journal = self._node.context.runtime.journal
         is_done = True
         for record in roster.groups:
             group = GroupId(record.header.identifier)
-            if self._node.data(group) is None and belongs(roster, record, me):
+            had_one = journal.mark_of(group) is not None
+            if self._node.data(group) is None and is_missing(roster, record, me, had_one=had_one):
                 must_wait = group in self._ending or self._node.is_repaired(group)
                 is_done = is_done and not must_wait
                 if not must_wait:
