@@ -8,6 +8,7 @@ propose next follows from the two values it has applied, and from nothing else (
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from operator import attrgetter
 
 from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.types.identity import GroupId, Slot
@@ -53,6 +54,9 @@ RANK = {Deed.FENCE: 1, Deed.INSTALL: 1, Deed.UNFENCE: 2, Deed.RELEASE: 2, Deed.O
 """Within one move a deed does nothing unless it ranks above the last one; 0 is a slot that no move touched."""
 
 LAST_RANK = 2
+
+Rank = tuple[int, int]
+"""A move's number and the rank of its last deed."""
 
 SERVING_AFTER = frozenset({Deed.UNFENCE, Deed.OPEN})
 DROPPED_AFTER = frozenset({Deed.RELEASE, Deed.DISCARD})
@@ -167,7 +171,7 @@ class SlotState:
     deed: Deed | None = None
 
     @property
-    def rank(self) -> tuple[int, int]:
+    def rank(self) -> Rank:
         """Only a deed above this has an effect."""
         return self.move, RANK[self.deed] if self.deed else 0
 
@@ -189,6 +193,8 @@ class SlotState:
         return SlotState(is_held, move, deed)
 
 
+_RANK_OF = attrgetter("rank")
+
 NEVER_HELD = SlotState(is_held=False)
 HELD_SINCE_FOUNDING = SlotState(is_held=True)
 
@@ -202,6 +208,8 @@ class GroupSlots:
 
     known: dict[Slot, SlotState] = field(default_factory=dict)
     is_closed: bool = False
+    _lowest: dict[int, Rank] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What `lowest_rank` has found, by the move's number: it is asked again and again while nothing changes."""
 
     @classmethod
     def founded(cls, slots: Iterable[Slot]) -> "GroupSlots":
@@ -212,10 +220,23 @@ class GroupSlots:
         """What is known of `slot`; one never heard of is not held."""
         return self.known.get(slot, NEVER_HELD)
 
+    def lowest_rank(self, move: Move) -> Rank:
+        """The rank of that slot of a move which has come least far."""
+        lowest = self._lowest.get(move.number)
+        if lowest is None:
+            lowest = min(map(_RANK_OF, map(self.state_of, move.slots)))
+            self._lowest[move.number] = lowest
+        return lowest
+
     @property
     def holds_any(self) -> bool:
         """True while the content of any slot is here, installed ones included."""
         return any(state.is_held for state in self.known.values())
+
+    def are_installed(self, move: Move) -> bool:
+        """True while this move's install is the last deed of each of its slots."""
+        states = map(self.state_of, move.slots)
+        return all(state.move == move.number and state.deed is Deed.INSTALL for state in states)
 
     def after(self, deed: Deed, move: int, slots: Iterable[Slot]) -> tuple["GroupSlots", tuple[Slot, ...]]:
         """The slots behind an entry, and those among them on which it had an effect (ascending).
@@ -252,7 +273,7 @@ def due_deeds(slots: GroupSlots, book: MoveBook, group: GroupId) -> tuple[tuple[
         deed = NEXT_DEED[role, record.decision]
         if deed is Deed.FENCE and not record.copied:
             continue
-        if any((record.move.number, RANK[deed]) > slots.state_of(slot).rank for slot in record.move.slots):
+        if (record.move.number, RANK[deed]) > slots.lowest_rank(record.move):
             due.append((deed, record.move))
     return tuple(due)
 
@@ -273,10 +294,10 @@ def due_reports(slots: GroupSlots, book: MoveBook, group: GroupId) -> tuple[tupl
     for record in book.records:
         if record.move.role_of(group) is None:
             continue
-        states = [slots.state_of(slot) for slot in record.move.slots]
         number = record.move.number
-        has_ended = slots.is_closed or all(state.rank >= (number, LAST_RANK) for state in states)
-        if record.decision is None and all(s.move == number and s.deed is Deed.INSTALL for s in states):
+        lowest = slots.lowest_rank(record.move)
+        has_ended = slots.is_closed or lowest >= (number, LAST_RANK)
+        if record.decision is None and lowest == (number, RANK[Deed.INSTALL]) and slots.are_installed(record.move):
             due.append((Report.FLIP, record.move))
         elif record.decision is not None and has_ended and group not in record.ended:
             due.append((Report.ENDED, record.move))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.partition.ring import replicas_from, ring_order
@@ -73,8 +74,11 @@ class PartitionTable:
     @cached_property
     def _slots(self) -> dict[NodeId, tuple[Slot, ...]]:
         owned: dict[NodeId, list[Slot]] = {header: [] for header in self.headers}
-        for slot, owner in enumerate(self.owners):
-            owned[owner].append(slot)
+        first = 0
+        for owner, same in groupby(self.owners):
+            end = first + len(list(same))
+            owned[owner] += range(first, end)
+            first = end
         return {header: tuple(slots) for header, slots in owned.items()}
 
     @cached_property

@@ -425,7 +425,7 @@ class DataGroupMember(RaftMember):
         """
         offer = self._sender.offer(self, snapshot)
         self._move_offers.setdefault(move.number, []).append(offer)
-        if all(self.slots.states.state_of(slot).rank >= (move.number, LAST_RANK) for slot in move.slots):
+        if self.slots.states.lowest_rank(move) >= (move.number, LAST_RANK):
             self._sender.withdraw(offer)
             raise Busy(f"move {move.number} is over")
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.members.meta.codec import Reader, Writer
-from iotdb_cluster.partition.moves import Decision, Deed, GroupSlots, Move, MoveBook, MoveRecord, SlotState
+from iotdb_cluster.partition.moves import NEVER_HELD, Decision, Deed, GroupSlots, Move, MoveBook, MoveRecord, SlotState
 from iotdb_cluster.types.entries import EntryKind, Payload
 from iotdb_cluster.types.identity import META_GROUP, GroupId, LogIndex, Slot
 
@@ -172,12 +172,17 @@ def write_group_slots(writer: Writer, slots: GroupSlots) -> None:
     """`u8 closed | runs (i32 first | i32 count | u8 held | i64 move | u8 deed)`, ascending."""
     writer.raw(bytes((slots.is_closed,)))
     runs: list[tuple[Slot, int, SlotState]] = []
+    first, count, last = 0, 0, NEVER_HELD
     for slot in sorted(slots.known):
         state = slots.known[slot]
-        if runs and runs[-1][2] == state and runs[-1][0] + runs[-1][1] == slot:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1, state)
-        else:
-            runs.append((slot, 1, state))
+        if slot == first + count and (state is last or state == last):
+            count += 1
+            continue
+        if count:
+            runs.append((first, count, last))
+        first, count, last = slot, 1, state
+    if count:
+        runs.append((first, count, last))
 
     def write_run(run: tuple[Slot, int, SlotState]) -> None:
         first, count, state = run

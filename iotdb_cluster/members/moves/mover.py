@@ -170,7 +170,7 @@ class Mover:
             if member is None or member.raft.membership is None or record.decision is not None:
                 continue
             install = (record.move.number, RANK[Deed.INSTALL])
-            if any(member.slots.states.state_of(slot).rank < install for slot in record.move.slots):
+            if member.slots.states.lowest_rank(record.move) < install:
                 found.append((record, member))  # else it is over, too, maybe: after a start the meta log comes anew
         return found
 
