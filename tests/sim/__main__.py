@@ -1,6 +1,6 @@
 """`python -m tests.sim`: simulated clusters and single Raft groups under faults, each made of one seed.
 
---short             seeds kept, 100 cluster seeds and 1,000 group seeds: what `make sim` runs
+--short             100 cluster seeds and 1,000 group seeds, the kept ones among them: what `make sim` runs
 --long [MINUTES]    as many seeds as fit into the time, 15 minutes by default
 --bugs              looks for each planted mistake within its budget of seeds
 --seed N            one cluster seed with a readable transcript; gN for a group seed
@@ -66,10 +66,15 @@ def main() -> int:
     if arguments.long is not None:
         jobs = endless_jobs(arguments.first, began_s + 60 * arguments.long)
     else:
-        first = arguments.first
-        jobs = jobs_for(range(first, first + arguments.cluster_seeds), range(first, first + arguments.group_seeds))
-        if arguments.short:
-            jobs = chain(kept_jobs(), jobs)
+        first, clusters, groups = arguments.first, arguments.cluster_seeds, arguments.group_seeds
+        kept = kept_jobs() if arguments.short else []
+        jobs = chain(
+            kept,
+            jobs_for(
+                range(first, first + clusters - sum(job.is_cluster for job in kept)),
+                range(first, first + groups - sum(not job.is_cluster for job in kept)),
+            ),
+        )
     totals = run_all(jobs, arguments.jobs)
     totals.tell(time.monotonic() - began_s)
     return 1 if totals.failures else 0

@@ -87,12 +87,13 @@ def jobs_for(clusters: range, groups: range) -> Iterator[Job]:
         yield Job(False, range(first, min(first + GROUP_BATCH, groups.stop)))
 
 
-def kept_jobs() -> Iterator[Job]:
-    """Seeds that once found something."""
-    for seed in CLUSTER_SEEDS:
-        yield Job(True, range(seed, seed + 1))
-    for seed in GROUP_SEEDS:
-        yield Job(False, range(seed, seed + 1))
+def kept_jobs() -> list[Job]:
+    """Seeds that once found something, one in each job."""
+    return [
+        Job(is_cluster, range(seed, seed + 1))
+        for is_cluster, seeds in ((True, CLUSTER_SEEDS), (False, GROUP_SEEDS))
+        for seed in seeds
+    ]
 
 
 def endless_jobs(first: int, ends_at_s: float) -> Iterator[Job]:

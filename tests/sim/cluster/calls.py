@@ -199,12 +199,15 @@ class Connection:
 
         caller.network.trace.message(actor.place, place, method, len(frame))
         caller.network.send(actor.place, place, arrive, can_repeat=method in REPEATABLE)
-        actor.in_ms(timeout_ms, lambda: self._fail(seqid, self._overdue(timeout_ms)))
+        actor.in_ms(timeout_ms, lambda: self._overdue(seqid, timeout_ms))
 
-    def _overdue(self, timeout_ms: int) -> RequestError:
+    def _overdue(self, seqid: int, timeout_ms: int) -> None:
+        if seqid not in self._waiting:
+            return  # most calls are answered
         if self._opened is None:
-            return Unreachable(f"no connection to {self._host} within {timeout_ms} ms")
-        return OutcomeUnknown(f"no answer from {self._host} within {timeout_ms} ms")
+            self._fail(seqid, Unreachable(f"no connection to {self._host} within {timeout_ms} ms"))
+        else:
+            self._fail(seqid, OutcomeUnknown(f"no answer from {self._host} within {timeout_ms} ms"))
 
     def close(self) -> None:
         """End it; the other side learns of it when it can."""

@@ -54,7 +54,8 @@ class NodeClock:
 
     def now_ms(self) -> int:
         """The node's monotonic time."""
-        return self.now_us() // MS
+        us = self.scheduler.now_us + self.ahead_us  # as above: this is asked more often than anything else
+        return (us + us * self.drift_ppm // 1_000_000 + self.offset_us) // MS
 
     def wall_ms(self) -> int:
         """The time of day as the node sees it."""

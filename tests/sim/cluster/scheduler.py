@@ -19,6 +19,8 @@ class Scheduler:
     def __init__(self) -> None:
         self.now_us = 0
         self.actions = 0
+        self.is_halted = False
+        """Nothing more is run: whoever set it has seen enough."""
         self._heap: list[tuple[int, int, Act]] = []
         self._count = 0
 
@@ -28,17 +30,18 @@ class Scheduler:
         heapq.heappush(self._heap, (max(at_us, self.now_us), self._count, act))
 
     def after(self, delay_us: int, act: Act) -> None:
-        """Run `act` in so many microseconds."""
-        self.at(self.now_us + delay_us, act)
+        """Run `act` in so many microseconds, which are none or more."""
+        self._count += 1
+        heapq.heappush(self._heap, (self.now_us + delay_us, self._count, act))
 
-    def run_until(self, at_us: int, is_over: Callable[[], bool]) -> None:
-        """Run what is due up to a time, which is the time then; or until `is_over`, asked before each action."""
-        heap = self._heap
-        while not is_over():
+    def run_until(self, at_us: int, is_over: Callable[[], bool] | None = None) -> None:
+        """Run what is due up to a time, which is the time then; or until halted or `is_over`, asked before each one."""
+        heap, pop = self._heap, heapq.heappop
+        while not self.is_halted and (is_over is None or not is_over()):
             if not heap or heap[0][0] > at_us:
                 self.now_us = max(self.now_us, at_us)
                 return
-            self.now_us, _, act = heapq.heappop(heap)
+            self.now_us, _, act = pop(heap)
             self.actions += 1
             act()
 

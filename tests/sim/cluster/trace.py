@@ -31,9 +31,7 @@ class Trace:
 
     def message(self, source: str, target: str, what: str, size: int) -> None:
         """A message leaves; told in a transcript only where it is no heartbeat, of which there are too many."""
-        self._hash.update(
-            b"%d%s%s%s%d" % (self._scheduler.now_us, source.encode(), target.encode(), what.encode(), size)
-        )
+        self._hash.update(f"{self._scheduler.now_us}{source}{target}{what}{size}".encode())
         if self._show is not None and what not in QUIET:
             self._show(self._line(source, f"{what} -> {target}"))
 

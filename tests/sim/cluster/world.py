@@ -183,6 +183,7 @@ class World:
     def violated(self, what: str) -> None:
         """An invariant does not hold; the run ends after the present action."""
         self._violations.append(what)
+        self.scheduler.is_halted = True
         self.trace.note("VIOLATED", what)
 
     def at(self, host: str) -> SimNode | None:
@@ -221,7 +222,7 @@ class World:
 
     def run_ms(self, duration_ms: int) -> None:
         """Let time pass."""
-        self._run(self.scheduler.now_us + duration_ms * MS, lambda: False)
+        self._run(self.scheduler.now_us + duration_ms * MS)
 
     def run_until(self, holds: Callable[[], str | None], limit_ms: int, what: str) -> None:
         """Let time pass until `holds` has nothing to object to; its last objection is a violation at the limit."""
@@ -231,13 +232,12 @@ class World:
             if self.scheduler.now_us >= ends_us:
                 self.violated(f"{what} after {limit_ms} ms: {objection}")
                 raise Violated(self._violations[0])
-            self._run(self.scheduler.now_us + step_us, lambda: False)
+            self._run(self.scheduler.now_us + step_us)
 
-    def _run(self, until_us: int, stop: Callable[[], bool]) -> None:
-        violations = self._violations
-        self.scheduler.run_until(until_us, lambda: bool(violations) or stop())
-        if violations:
-            raise Violated(violations[0])
+    def _run(self, until_us: int, stop: Callable[[], bool] | None = None) -> None:
+        self.scheduler.run_until(until_us, stop)
+        if self._violations:
+            raise Violated(self._violations[0])
 
     # -- phases --------------------------------------------------------------------------------------------------------
 
