@@ -1,86 +1,23 @@
 """Slots go on moving by themselves when those that take part are ended with SIGKILL."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from iotdb_cluster.client.series import SeriesReader
-from iotdb_cluster.client.session import Session
-from iotdb_cluster.partition.slots import slot_of
-from iotdb_cluster.partition.table import balanced
-from tests.process.clusters import (
-    all_written,
-    check_on_every_member,
-    has_settled,
-    orphans,
-    owners_of_slots,
-    report_of,
-    running,
-)
+from tests.process.clusters import all_written, check_on_every_member, has_settled, orphans, report_of, running
 from tests.process.conftest import wait_for
+from tests.process.moving import copying, groups_that_will_move, leader_of, random_points, written
 
 pytestmark = pytest.mark.process
 
 POINTS = 400_000
-TABLET = 20_000
 GROUPS_MOVED = 3
-STRANGER = 2**31 - 1
-
-
-def groups_that_will_move(cluster):
-    """Storage groups in slots that the next node gets, of different groups as far as there are."""
-    owners = [owner for _, owner in sorted(owners_of_slots(cluster).items())]
-    after = balanced(owners, sorted({*owners, STRANGER}))
-    names = (f"root.m{number}" for number in itertools.count())
-    moving = (name for name in names if after[slot_of(name)] == STRANGER)
-    found = {}
-    while len(found) < GROUPS_MOVED:
-        name = next(moving)
-        found.setdefault(owners[slot_of(name)], name)
-    return sorted(found.values())
-
-
-def random_points(groups):
-    """Values that no encoding makes small, by storage group."""
-    generator = np.random.default_rng(7)
-    return {group: generator.random(POINTS) for group in groups}
-
-
-def written(cluster, values):
-    times = np.arange(POINTS, dtype=np.int64)
-    with Session([(node.ip, node.client_port) for node in cluster.nodes], timeout_ms=30_000) as session:
-        for group, column in values.items():
-            for at in range(0, POINTS, TABLET):
-                part = slice(at, at + TABLET)
-                session.insert_tablet(f"{group}.bulk", ["v"], ["DOUBLE"], times[part], [column[part]])
-        # What is in memory is copied behind the fence only.
-        session.execute("flush")
-
-
-def copying(cluster):
-    """A move whose bulk is being copied right now, by the report of a node that copies it."""
-    for node in running(cluster).values():
-        report = report_of(node)
-        for move in () if report is None else report.moves:
-            if move.state == "copying" and move.total_bytes and 0 < move.copied_bytes < move.total_bytes:
-                return move
-    return None
-
-
-def leader_of(cluster, header):
-    """The node that leads a group, by its own report; None while nobody does."""
-    for node in running(cluster).values():
-        report = report_of(node)
-        if report and any(group.header == header and group.role == "leader" for group in report.groups):
-            return node
-    return None
 
 
 def test_a_move_goes_on_when_source_target_and_coordinator_are_killed(cluster_of, writers):
     cluster = cluster_of(3, slot_move_mb_per_second=1)
-    groups = groups_that_will_move(cluster)
-    values = random_points(groups)
+    groups = groups_that_will_move(cluster, GROUPS_MOVED)
+    values = random_points(groups, POINTS)
     written(cluster, values)
     rows = writers(cluster, groups)
     wait_for(all_written(rows, 5), "rows before")

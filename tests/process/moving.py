@@ -1,0 +1,68 @@
+"""Storage groups whose slots will move, and what the process tests see of a move from the outside."""
+
+import itertools
+
+import numpy as np
+
+from iotdb_cluster.client.session import Session
+from iotdb_cluster.partition.slots import slot_of
+from iotdb_cluster.partition.table import balanced
+from tests.process.clusters import owners_of_slots, report_of, running
+
+STRANGER = 2**31 - 1
+TABLET = 20_000
+
+
+def groups_that_will_move(cluster, count):
+    """Storage groups in slots that the next node gets, of different groups as far as there are."""
+    owners = [owner for _, owner in sorted(owners_of_slots(cluster).items())]
+    after = balanced(owners, sorted({*owners, STRANGER}))
+    names = (f"root.m{number}" for number in itertools.count())
+    moving = (name for name in names if after[slot_of(name)] == STRANGER)
+    donors = {before for before, owner in zip(owners, after, strict=True) if owner == STRANGER}
+    found = []
+    while len(found) < count:
+        wanted = min(len(donors), count - len(found))
+        different = {}
+        while len(different) < wanted:
+            name = next(moving)
+            different.setdefault(owners[slot_of(name)], name)
+        found.extend(different.values())
+    return sorted(found)
+
+
+def random_points(groups, count):
+    """Values that no encoding makes small, by storage group."""
+    generator = np.random.default_rng(7)
+    return {group: generator.random(count) for group in groups}
+
+
+def written(cluster, values):
+    """Write the values of each storage group to its series `bulk.v`, at times from 0 on, and into files."""
+    with Session([(node.ip, node.client_port) for node in cluster.nodes], timeout_ms=30_000) as session:
+        for group, column in values.items():
+            times = np.arange(len(column), dtype=np.int64)
+            for at in range(0, len(column), TABLET):
+                part = slice(at, at + TABLET)
+                session.insert_tablet(f"{group}.bulk", ["v"], ["DOUBLE"], times[part], [column[part]])
+        # What is in memory is copied behind the fence only.
+        session.execute("flush")
+
+
+def copying(cluster):
+    """A move whose bulk is being copied right now, by the report of a node that copies it."""
+    for node in running(cluster).values():
+        report = report_of(node)
+        for move in () if report is None else report.moves:
+            if move.state == "copying" and move.total_bytes and 0 < move.copied_bytes < move.total_bytes:
+                return move
+    return None
+
+
+def leader_of(cluster, header):
+    """The node that leads a group, by its own report; None while nobody does."""
+    for node in running(cluster).values():
+        report = report_of(node)
+        if report and any(group.header == header and group.role == "leader" for group in report.groups):
+            return node
+    return None
