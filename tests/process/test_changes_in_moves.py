@@ -10,7 +10,7 @@ import pytest
 
 from iotdb_cluster.client.series import SeriesReader
 from iotdb_cluster.client.session import Session
-from iotdb_cluster.errors import MetadataRefused, OutcomeUnknown, PathNotFound, RequestError
+from iotdb_cluster.errors import MetadataRefused, OutcomeUnknown, PathNotFound, RequestError, StatusCode
 from iotdb_cluster.types.schema import DataType
 from tests.process.clusters import has_settled, report_of, running
 from tests.process.conftest import wait_for
@@ -18,7 +18,7 @@ from tests.process.moving import copying, groups_that_will_move, random_points, 
 
 pytestmark = pytest.mark.process
 
-POINTS = 250_000
+POINTS = 200_000
 FEW_POINTS = 20_000
 DAY_MS = 86_400_000
 TTL_DAYS = 3650
@@ -159,7 +159,7 @@ def test_what_is_deleted_while_its_slot_moves_is_gone_on_every_replica_and_nothi
     steady, busy, expiring, dropped = moving = groups_that_will_move(cluster, 4)
     groups = (*moving, "root.other")
     columns = random_points(groups, POINTS)
-    columns |= {group: columns[group][:FEW_POINTS] for group in (expiring, groups[-1])}
+    columns[groups[-1]] = columns[groups[-1]][:FEW_POINTS]
     written(cluster, columns)
     points = {f"{group}.bulk.v": dict(enumerate(column.tolist())) for group, column in columns.items()}
     with session_of(cluster) as session:
@@ -191,6 +191,9 @@ def test_what_is_deleted_while_its_slot_moves_is_gone_on_every_replica_and_nothi
             changer.stop()
         assert changer.error is None
         points |= changer.points
+        with pytest.raises(RequestError) as refused:
+            session.insert_row(f"{expiring}.bulk", 7, ["v"], [7])
+        assert StatusCode.OUT_OF_TTL_ERROR == refused.value.code, refused.value
         session.execute(f"UNSET TTL TO {expiring}")
         points[f"{expiring}.shared.v"] = write(session, f"{expiring}.shared", [7])
         assert {report_of(cluster.nodes[-1]).node.identifier} == {
