@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sim.bugs.cluster.bugs import BUGS
+from tests.sim.cluster.play import MOVING_EVERY
 from tests.sim.cluster.world import run_seed
 from tests.sim.hunt import cluster_fault, hunt
 
@@ -29,7 +30,7 @@ def test_seeds_hold_and_count_by_their_content() -> None:
 def test_the_same_seed_in_two_processes_is_the_same() -> None:
     digests = set()
     for hash_seed in ("1", "2"):
-        code = "from tests.sim.cluster.world import run_seed; print(run_seed('2').digest)"
+        code = f"from tests.sim.cluster.play import play; print(play({2 * MOVING_EVERY}).digest)"
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
