@@ -13,20 +13,29 @@ STRANGER = 2**31 - 1
 TABLET = 20_000
 
 
+def moving_groups(cluster, *, without=None):
+    """Storage groups that move, with source and target, when a node comes, or when the node `without` goes."""
+    owners = [owner for _, owner in sorted(owners_of_slots(cluster).items())]
+    staying = {*owners, STRANGER} if without is None else {*owners} - {without}
+    after = balanced(owners, sorted(staying))
+    for number in itertools.count():
+        name = f"root.m{number}"
+        source, target = owners[slot_of(name)], after[slot_of(name)]
+        if source != target:
+            yield name, source, target
+
+
 def groups_that_will_move(cluster, count):
     """Storage groups in slots that the next node gets, of different groups as far as there are."""
-    owners = [owner for _, owner in sorted(owners_of_slots(cluster).items())]
-    after = balanced(owners, sorted({*owners, STRANGER}))
-    names = (f"root.m{number}" for number in itertools.count())
-    moving = (name for name in names if after[slot_of(name)] == STRANGER)
-    donors = {before for before, owner in zip(owners, after, strict=True) if owner == STRANGER}
+    donors = len(set(owners_of_slots(cluster).values()))
+    moving = moving_groups(cluster)
     found = []
     while len(found) < count:
-        wanted = min(len(donors), count - len(found))
+        wanted = min(donors, count - len(found))
         different = {}
         while len(different) < wanted:
-            name = next(moving)
-            different.setdefault(owners[slot_of(name)], name)
+            name, source, _ = next(moving)
+            different.setdefault(source, name)
         found.extend(different.values())
     return sorted(found)
 
@@ -49,12 +58,13 @@ def written(cluster, values):
         session.execute("flush")
 
 
-def copying(cluster):
+def copying(cluster, wanted=lambda move: True):
     """A move whose bulk is being copied right now, by the report of a node that copies it."""
     for node in running(cluster).values():
         report = report_of(node)
         for move in () if report is None else report.moves:
-            if move.state == "copying" and move.total_bytes and 0 < move.copied_bytes < move.total_bytes:
+            is_halfway = move.total_bytes and 0 < move.copied_bytes < move.total_bytes
+            if move.state == "copying" and is_halfway and wanted(move):
                 return move
     return None
 

@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 
 from iotdb_cluster.client.series import SeriesReader
-from tests.process.clusters import all_written, check_on_every_member, has_settled, orphans, report_of, running
+from tests.process.clusters import (
+    address,
+    all_written,
+    check_on_every_member,
+    has_settled,
+    orphans,
+    report_of,
+    running,
+)
 from tests.process.conftest import wait_for
-from tests.process.moving import copying, groups_that_will_move, leader_of, random_points, written
+from tests.process.moving import copying, groups_that_will_move, leader_of, moving_groups, random_points, written
 
 pytestmark = pytest.mark.process
 
 POINTS = 400_000
+FEWER_POINTS = 250_000
 GROUPS_MOVED = 3
 
 
@@ -40,6 +49,8 @@ def test_a_move_goes_on_when_source_target_and_coordinator_are_killed(cluster_of
     for writer in rows:
         writer.stop()
     check_on_every_member(cluster, rows)
+    report = report_of(cluster.nodes[-1])
+    assert {report.node.identifier} == {report.storage_groups[group] for group in groups}
     check_values(cluster, values)
     wait_for(lambda: not orphans(cluster), f"nothing is left of released slots: {orphans(cluster)}")
 
@@ -49,10 +60,66 @@ def check_values(cluster, values):
     nodes = running(cluster)
     report = report_of(cluster.nodes[-1])
     for group, column in values.items():
-        assert report.node.identifier == report.storage_groups[group]
         for member in report.group_members[report.storage_groups[group]]:
             node = nodes[member]
             with SeriesReader([(node.ip, node.meta_port)], at=(node.ip, node.data_port)) as reader:
                 series = reader.read(f"{group}.bulk.v")
-            assert np.array_equal(np.arange(POINTS), series.times), f"{group} on {node.name}"
+            assert np.array_equal(np.arange(len(column)), series.times), f"{group} on {node.name}"
             assert np.array_equal(column, series.values), f"{group} on {node.name}"
+
+
+def test_moves_end_when_coordinator_or_target_leader_or_source_leader_is_killed_alone(cluster_of, writers, run_command):
+    cluster = cluster_of(3, slot_move_mb_per_second=1)
+    values, rows = {}, []
+
+    def write_what_will_move(**change):
+        # Between groups that the meta group's leader does not lead: who is killed has one part in the move.
+        coordinator = report_of(leader_of(cluster, None)).node.identifier
+        moving = (name for name, *ends in moving_groups(cluster, **change) if coordinator not in ends)
+        group = next(name for name in moving if name not in values)
+        values[group] = random_points([group], FEWER_POINTS)[group]
+        written(cluster, {group: values[group]})
+        rows.extend(writers(cluster, [group]))
+
+    write_what_will_move()
+    cluster.add_node()
+    kill_in_a_copy(cluster, lambda move: None)
+    settle_and_check(cluster, 4, rows, values)
+    write_what_will_move()
+    added = cluster.add_node()
+    kill_in_a_copy(cluster, lambda move: move.source)
+    settle_and_check(cluster, 5, rows, values)
+    leaving = next(node for node in (added, cluster.nodes[3]) if node is not leader_of(cluster, None))
+    write_what_will_move(without=report_of(leaving).node.identifier)
+    asked = run_command("remove", address(leaving), "--meta", address(cluster.nodes[0]), "--no-wait")
+    assert 3 == asked.returncode, asked.stdout + asked.stderr
+    kill_in_a_copy(cluster, lambda move: move.target)
+    assert 0 == leaving.process.wait(60)
+    cluster.nodes.remove(leaving)
+    settle_and_check(cluster, 4, rows, values)
+
+
+def kill_in_a_copy(cluster, header_of):
+    """Kill the leader of a group that takes part in a copy, and start it again when somebody else leads the group."""
+    found = []
+
+    def is_known():
+        coordinator = leader_of(cluster, None)
+        move = coordinator and copying(cluster, lambda move: leader_of(cluster, move.target) is not coordinator)
+        header = move and header_of(move)
+        found[:] = [] if move is None else [header, leader_of(cluster, header)]
+        return found and found[1] is not None
+
+    wait_for(is_known, "a move in the middle of its copy", 60)
+    header, victim = found
+    cluster.kill(victim)
+    wait_for(lambda: leader_of(cluster, header) is not None, "another leader")
+    cluster.start_node(victim)
+
+
+def settle_and_check(cluster, size, rows, values):
+    wait_for(lambda: has_settled(cluster, size), "every slot is where it belongs", 90)
+    wait_for(all_written(rows, 5), "rows behind the moves", 60)
+    check_on_every_member(cluster, rows)
+    check_values(cluster, values)
+    wait_for(lambda: not orphans(cluster), f"nothing is left of released slots: {orphans(cluster)}")
