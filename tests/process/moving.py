@@ -7,7 +7,7 @@ import numpy as np
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import balanced
-from tests.process.clusters import owners_of_slots, report_of, running
+from tests.process.clusters import owners_of_slots, report_of
 
 STRANGER = 2**31 - 1
 TABLET = 20_000
@@ -60,9 +60,8 @@ def written(cluster, values):
 
 def copying(cluster, wanted=lambda move: True):
     """A move whose bulk is being copied right now, by the report of a node that copies it."""
-    for node in running(cluster).values():
-        report = report_of(node)
-        for move in () if report is None else report.moves:
+    for _, report in reports_of(cluster):
+        for move in report.moves:
             is_halfway = move.total_bytes and 0 < move.copied_bytes < move.total_bytes
             if move.state == "copying" and is_halfway and wanted(move):
                 return move
@@ -71,8 +70,15 @@ def copying(cluster, wanted=lambda move: True):
 
 def leader_of(cluster, header):
     """The node that leads a group, by its own report; None while nobody does."""
-    for node in running(cluster).values():
-        report = report_of(node)
-        if report and any(group.header == header and group.role == "leader" for group in report.groups):
+    for node, report in reports_of(cluster):
+        if any(group.header == header and group.role == "leader" for group in report.groups):
             return node
     return None
+
+
+def reports_of(cluster):
+    """Each node that answers with what it answers."""
+    for node in cluster.nodes:
+        report = report_of(node) if node.is_running else None
+        if report is not None:
+            yield node, report

@@ -14,12 +14,19 @@ from tests.process.clusters import (
     running,
 )
 from tests.process.conftest import wait_for
-from tests.process.moving import copying, groups_that_will_move, leader_of, moving_groups, random_points, written
+from tests.process.moving import (
+    copying,
+    groups_that_will_move,
+    leader_of,
+    moving_groups,
+    random_points,
+    reports_of,
+    written,
+)
 
 pytestmark = pytest.mark.process
 
 POINTS = 400_000
-FEWER_POINTS = 250_000
 GROUPS_MOVED = 3
 
 
@@ -77,7 +84,7 @@ def test_moves_end_when_coordinator_or_target_leader_or_source_leader_is_killed_
         coordinator = report_of(leader_of(cluster, None)).node.identifier
         moving = (name for name, *ends in moving_groups(cluster, **change) if coordinator not in ends)
         group = next(name for name in moving if name not in values)
-        values[group] = random_points([group], FEWER_POINTS)[group]
+        values[group] = random_points([group], POINTS)[group]
         written(cluster, {group: values[group]})
         rows.extend(writers(cluster, [group]))
 
@@ -100,21 +107,28 @@ def test_moves_end_when_coordinator_or_target_leader_or_source_leader_is_killed_
 
 
 def kill_in_a_copy(cluster, header_of):
-    """Kill the leader of a group that takes part in a copy, and start it again when somebody else leads the group."""
+    """Kill the leader of a group that takes part in a move, and start it again when the move is over without it."""
     found = []
 
     def is_known():
         coordinator = leader_of(cluster, None)
         move = coordinator and copying(cluster, lambda move: leader_of(cluster, move.target) is not coordinator)
-        header = move and header_of(move)
-        found[:] = [] if move is None else [header, leader_of(cluster, header)]
+        found[:] = [] if move is None else [move, leader_of(cluster, header_of(move))]
         return found and found[1] is not None
 
     wait_for(is_known, "a move in the middle of its copy", 60)
-    header, victim = found
+    move, victim = found
     cluster.kill(victim)
-    wait_for(lambda: leader_of(cluster, header) is not None, "another leader")
+    wait_for(lambda: is_over(cluster, move), f"a move that goes on without {victim.name}", 60)
     cluster.start_node(victim)
+
+
+def is_over(cluster, move):
+    """True when no node that answers knows of the move, and one leads the meta group."""
+    reports = [report for _, report in reports_of(cluster)]
+    return any(report.meta.role == "leader" for report in reports) and not any(
+        each.number == move.number for report in reports for each in report.moves
+    )
 
 
 def settle_and_check(cluster, size, rows, values):
