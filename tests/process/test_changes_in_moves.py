@@ -154,6 +154,7 @@ def difference(node, points, series):
     return f"{series.path} on {node.name}: {len(missing)} points miss {missing[:5]}, {len(more)} too many {more[:5]}"
 
 
+@pytest.mark.timeout(400)
 def test_what_is_deleted_while_its_slot_moves_is_gone_on_every_replica_and_nothing_else(cluster_of):
     cluster = cluster_of(3, slot_move_mb_per_second=1)
     steady, busy, expiring, dropped = moving = groups_that_will_move(cluster, 4)

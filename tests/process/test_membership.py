@@ -68,6 +68,7 @@ def test_a_node_joins_and_the_meta_leader_leaves_while_clients_write_and_read(cl
         assert "was removed from its cluster" in last_line(leader)
 
 
+@pytest.mark.timeout(400)
 def test_leader_and_header_of_a_data_group_leave_also_when_they_are_asked_themselves(cluster_of, writers, run_command):
     cluster = cluster_of(5)
     rows = writers(cluster, GROUPS[:4])

@@ -30,6 +30,7 @@ POINTS = 400_000
 GROUPS_MOVED = 3
 
 
+@pytest.mark.timeout(400)
 def test_a_move_goes_on_when_source_target_and_coordinator_are_killed(cluster_of, writers):
     cluster = cluster_of(3, slot_move_mb_per_second=1)
     groups = groups_that_will_move(cluster, GROUPS_MOVED)
@@ -75,6 +76,7 @@ def check_values(cluster, values):
             assert np.array_equal(column, series.values), f"{group} on {node.name}"
 
 
+@pytest.mark.timeout(400)
 def test_moves_end_when_coordinator_or_target_leader_or_source_leader_is_killed_alone(cluster_of, writers, run_command):
     cluster = cluster_of(3, slot_move_mb_per_second=1)
     values, rows = {}, []
