@@ -297,8 +297,8 @@ class ClusterNode:
         self.context.runtime.add(member)
 
     def _add(self, member: DataGroupMember) -> None:
-        member.install_wanted = lambda deed: self.mover.want(member.group, deed)
-        member.is_fence_up = lambda: self.state.moves.is_fence_up
+        member.moves.install_wanted = lambda deed: self.mover.want(member.group, deed)
+        member.sealing.is_fence_up = lambda: self.state.moves.is_fence_up
         self._data[member.group] = member
         self.context.runtime.add(member)
 

@@ -11,6 +11,7 @@ from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.data.planning import Planner
 from iotdb_cluster.members.moves.codec import GroupDeed
 from iotdb_cluster.members.moves.held_slots import HeldSlots
+from iotdb_cluster.members.moves.part import MovePart
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.partition.moves import Deed
 from iotdb_cluster.partition.slots import slot_of
@@ -31,6 +32,8 @@ class LateLeader(DataGroupMember):
         self.raft: Any = None
         self._late = [GroupDeed(deed, 1, (slot_of(MOVED),)) for deed in deeds]
         self._storage_group_of = lambda path: next((each for each in (MOVED, HERE) if path.startswith(each)), None)
+        nobody: Any = None
+        self.moves = MovePart(self, self.slots, nobody, self._storage_group_of, seal=lambda: None)
         self._planner = Planner(lambda _: {}, lambda _: False, lambda _: False, self._storage_group_of, True)
 
     async def _level_with_meta_group(self, deadline: Deadline) -> None:

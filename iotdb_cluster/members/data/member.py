@@ -1,51 +1,45 @@
 """A member of a data group: its log applied to a store of time series."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 import structlog
 
 from iotdb_cluster.errors import (
     Busy,
-    Fault,
     NoLeader,
     OutcomeUnknown,
     PathNotFound,
     RequestError,
-    SlotMoving,
     StorageGroupUnknown,
     UnknownGroup,
     ValueRefused,
 )
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
-from iotdb_cluster.members.data.offered_files import Offer
-from iotdb_cluster.members.data.planning import CLOSE_FILE, Planner, Prepared
+from iotdb_cluster.members.data.planning import Planner, Prepared
 from iotdb_cluster.members.data.readers import Readers
 from iotdb_cluster.members.data.room import DiskRoom
+from iotdb_cluster.members.data.sealing import Sealing
 from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender, file_snapshots
-from iotdb_cluster.members.moves.codec import GroupDeed, install_in, read_deed
-from iotdb_cluster.members.moves.held_slots import HeldSlots, not_served, slots_in
+from iotdb_cluster.members.moves.held_slots import HeldSlots, slots_in
+from iotdb_cluster.members.moves.part import MovePart
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.waiting import NotLeader, Outcome, Proposal
-from iotdb_cluster.partition.moves import DROPPED_AFTER, LAST_RANK, RANK, Deed, GroupSlots, Move
 from iotdb_cluster.partition.slots import SLOT_COUNT, slot_of
 from iotdb_cluster.raft.core import Raft
-from iotdb_cluster.raft.events import Compact, Event, Received, SnapshotInstalled
+from iotdb_cluster.raft.events import Event, Received, SnapshotInstalled
 from iotdb_cluster.raft.messages import AppendRequest
 from iotdb_cluster.timeseries.jobs import Job
 from iotdb_cluster.timeseries.manifest import Manifest
-from iotdb_cluster.timeseries.move_content import MoveContent
-from iotdb_cluster.timeseries.snapshots import StoreSnapshot
 from iotdb_cluster.timeseries.store import GroupStore
 from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import GroupId, LogIndex, Node, NodeId, Slot, Term
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import Plan
 from iotdb_cluster.wire.entries import decode_close_file
-from iotdb_cluster.wire.plans import decode_plan, target_of
+from iotdb_cluster.wire.plans import decode_plan
 from iotdb_cluster.wire.snapshots import encode_file_snapshot
 
 log = structlog.get_logger()
@@ -77,10 +71,6 @@ class DataGroupMember(RaftMember):
         self.slots = HeldSlots(founding_slots, store.has_storage_group, store.storage_groups)
         if store.context:
             self.slots.restore(store.context)
-        self.install_wanted: Callable[[GroupDeed], None] = lambda deed: None
-        """Told of an install entry whose files are not here yet."""
-        self.is_fence_up: Callable[[], bool] = lambda: False
-        """Whether writers wait behind a fence anywhere: what has time waits, so that the seal they need comes first."""
         self.applied = max(self.applied, store.covered)
         self._planner = Planner(
             device_schema=store.device_schema,
@@ -95,25 +85,14 @@ class DataGroupMember(RaftMember):
         self._sender = sender
         self._receiver = receiver
         self._readers = readers
-        self._job: Job | None = None
-        self._fences: dict[int, LogIndex] = {}
-        """Where the fences stand in the log that were applied since the start, by move."""
-        self._seal_wanted = False
-        self._seal_waiters: list[tuple[LogIndex, Pending[None]]] = []
-        self._move_offers: dict[int, list[Offer]] = {}
-        self._may_compact = True
-        """Something came that may be worth a compaction; asking costs a look at every file."""
         self.room = DiskRoom(context, self.group)
+        self.sealing = Sealing(self, sender)
+        self.moves = MovePart(self, self.slots, sender, storage_group_of, self.sealing.want)
 
     @property
     def leader(self) -> NodeId | None:
         """Who is thought to lead."""
         return self.raft.leader
-
-    @property
-    def is_busy(self) -> bool:
-        """True while the store is being sealed, compacted or replaced in the background."""
-        return self._job is not None
 
     # -- plans -------------------------------------------------------------------------------------------------------
 
@@ -122,7 +101,7 @@ class DataGroupMember(RaftMember):
 
         Raises `NotLeader` when this member does not lead, `OutcomeUnknown` when they were not applied in time.
         """
-        moving = self._moving(plans)
+        moving = self.moves.refusals(plans)
         if moving:
             served = [data for position, data in enumerate(plans) if position not in moving]
             found = iter(await self.execute(served, deadline) if served else [])
@@ -133,7 +112,7 @@ class DataGroupMember(RaftMember):
             # leader may not have applied everything that was acknowledged. Level with both logs, it is judged again.
             await self._level_with_meta_group(deadline)
             await self.wait_applied(await self.local_read_index(deadline), deadline)
-            if self._moving(plans):
+            if self.moves.refusals(plans):
                 return await self.execute(plans, deadline)  # what is not here was moved away, and is not missing
             prepared = self._planner.prepare(plans, self.room.refusal(self.raft))
         if not prepared.payloads:
@@ -171,29 +150,6 @@ class DataGroupMember(RaftMember):
         except OutcomeUnknown as late:
             raise NoLeader(f"what the meta group has agreed on was not known here in time: {late.message}") from late
 
-    def _moving(self, plans: Sequence[bytes]) -> dict[int, SlotMoving]:
-        """By position the plans that have to wait for a move: whoever meets a fence is told without an entry.
-
-        That is no more than a short way: what counts is judged where the entry is applied.
-        """
-        if self.slots.is_untouched:
-            return {}
-        states = self.slots.states  # the same for all: of two rows of a series, the later one alone may not be taken
-        found = ((position, self._refusal(data, states)) for position, data in enumerate(plans))
-        return {position: refusal for position, refusal in found if refusal is not None}
-
-    def _refusal(self, data: bytes, states: GroupSlots) -> SlotMoving | None:
-        if data[:1] == CLOSE_FILE:
-            return None
-        try:
-            _, path = target_of(data)
-        except RequestError:
-            return None  # it is refused for that when it is prepared
-        storage_group = self._storage_group_of(path)
-        if storage_group is None or states.state_of(slot_of(storage_group)).is_serving:
-            return None
-        return not_served(storage_group, f"the data group of header {self.group}")
-
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         """As any member; but entries are taken only where there is room, and an install where its files are durable."""
         super().step_all([event for event in events if not self._is_refused(event)], now_ms)
@@ -201,29 +157,12 @@ class DataGroupMember(RaftMember):
     def _is_refused(self, event: Event) -> bool:
         if not isinstance(event, Received) or not isinstance(event.message, AppendRequest):
             return False
-        refusal = self.room.refuses(event.message) or self._lacks_files(event.message)
+        refusal = self.room.refuses(event.message) or self.moves.lacks_files(event.message)
         if refusal is None:
             return False
         assert isinstance(event.token, Pending)
         event.token.fail(refusal)
         return True
-
-    def _lacks_files(self, request: AppendRequest) -> RequestError | None:
-        """Why entries are not taken with which files have to be durable here (DESIGN 5.4), if so."""
-        for entry in request.entries:
-            if not install_in(entry.kind, entry.body) or entry.index <= self.raft.commit_index:
-                continue
-            if self.raft.log.contains(entry.id):
-                continue
-            try:
-                deed = read_deed(entry.body)
-                content = MoveContent.decode(deed.content)
-            except RequestError as refusal:
-                return refusal  # no leader of this project sends that
-            if not self.store.staging(deed.move).is_complete(content):
-                self.install_wanted(deed)
-                return Busy(f"the files of move {deed.move} are not here yet")
-        return None
 
     def apply_entry(self, entry: Entry) -> Outcome:
         if entry.index <= self.store.covered.index:
@@ -239,7 +178,7 @@ class DataGroupMember(RaftMember):
                     raise
                 self.store.apply(entry.id, plan)
             elif entry.kind == EntryKind.MOVE_STEP:
-                self._apply_deed(entry)
+                self.moves.apply(entry)
             elif entry.kind == EntryKind.CLOSE_FILE:
                 self.store.close_file(entry.id, decode_close_file(entry.body).storage_group)
             else:
@@ -248,50 +187,13 @@ class DataGroupMember(RaftMember):
             return outcome
         return None
 
-    def _apply_deed(self, entry: Entry) -> None:
-        self.store.pass_over(entry.id)
-        deed = read_deed(entry.body)
-        if deed.deed is Deed.INSTALL:
-            content = MoveContent.decode(deed.content)
-        before = self.slots.in_slots(deed.slots)
-        self._note_fence(entry.index, deed, has_content=bool(before))
-        changed = self.slots.apply(deed)
-        log.info("move_step", group=self.group, deed=deed.deed.value, move=deed.move, slots=len(changed))
-        if deed.deed is Deed.INSTALL and changed:
-            moved = [each for each in content.storage_groups if slot_of(each.path) in set(changed)]
-            self.store.install_move(entry.id, deed.move, replace(content, storage_groups=tuple(moved)))
-        if deed.deed in DROPPED_AFTER:
-            gone = [path for path in before if slot_of(path) in set(changed)]
-            self.store.release_storage_groups(entry.id, gone)
-        if deed.deed in (Deed.OPEN, Deed.DISCARD):
-            self.store.end_move(entry.id, deed.move)
-        for offer in self._move_offers.pop(deed.move, ()) if RANK[deed.deed] == LAST_RANK else ():
-            self._sender.withdraw(offer)
-
     def end_move_if_over(self, move: int) -> None:
         """Let go of what was pulled for a move that the meta log has forgotten, unless its end is still to be applied.
 
         Runtime's thread.
         """
-        content = None if self.is_closed else self.store.staging(move).content()
-        if content is None:
-            return
-        slots = [slot_of(group.path) for group in content.storage_groups]
-        if all(self.slots.states.state_of(slot).rank >= (move, LAST_RANK) for slot in slots):
+        if not self.is_closed and self.moves.is_over(move):
             self.store.end_move(self.applied, move)
-
-    def _note_fence(self, index: LogIndex, deed: GroupDeed, *, has_content: bool) -> None:
-        """Remember where a fence stands. The leader, who is asked first, seals at once: writers wait for the copy."""
-        if deed.deed is Deed.FENCE:
-            self._fences.setdefault(deed.move, index)
-            self._seal_wanted = self._seal_wanted or (has_content and self.raft.is_leader)
-        else:
-            self._fences.pop(deed.move, None)
-
-    def fence_index(self, move: int) -> LogIndex:
-        """Up to where files must reach to hold all that came before the fence of a move, which is applied here."""
-        # One that was not applied since the start is in the files.
-        return self._fences.get(move, self.store.covered.index)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -309,105 +211,17 @@ class DataGroupMember(RaftMember):
                 return
         await self.wait_applied(await self.read_index(deadline), deadline)
 
-    # -- sealing and the length of the log ---------------------------------------------------------------------------
+    # -- behind every turn -------------------------------------------------------------------------------------------
 
     def after_turn(self, now_ms: int) -> None:
-        self._tell_of_room(now_ms)
-        if self._job is not None:
-            return
-        settings = self.context.settings
-        log_bytes = self.raft.log.bytes_behind(self.store.covered.index)
-        too_long = self.applied.index - self.store.covered.index >= settings.log_keep_entries
-        is_due = too_long or log_bytes >= settings.log_keep_mb * MIB
-        if self._seal_wanted or is_due or self.store.wants_seal(has_time=not self.is_fence_up()):
-            self._begin(self.store.begin_seal(self.applied, self._context_bytes()))
-            self._seal_wanted = False
-        elif self._may_compact and not self.is_fence_up():
-            compaction = self.store.begin_compaction(max(0, self.room.spare_bytes()), self.is_fence_up)
-            self._may_compact = compaction is not None
-            if compaction is not None:
-                self._begin(compaction)
-
-    def _tell_of_room(self, now_ms: int) -> None:
         leader = self.raft.leader
         if leader is not None and self.header is not None:
             self.room.tell(self.context.directory.find(leader), self.header, now_ms)
+        self.sealing.after_turn()
 
     def seal_soon(self) -> None:
-        """Seal after this turn, whatever the limits say."""
-        self.context.runtime.call_soon(self._want_seal)
-
-    def _want_seal(self) -> None:
-        self._seal_wanted = True
-
-    def _begin(self, job: Job) -> None:
-        self._job = job
-
-        self.context.submit(lambda: self._run(job, lambda: self._finish(job)))
-
-    def _run(self, job: Job, finish: Callable[[], None]) -> None:
-        """In the background: run a job, and finish it in the runtime's thread. A fault stops the node there."""
-        try:
-            job.run()
-        except Fault as fault:
-            self.context.runtime.call_soon(raiser(fault))
-        except RequestError:
-            self.context.runtime.call_soon(finish)  # which raises it again, where it is dealt with
-        else:
-            self.context.runtime.call_soon(finish)
-
-    def _finish(self, job: Job) -> None:
-        self._job = None
-        self._may_compact = True
-        job.finish()
-        self._shorten_log()
-        self._sender.sealed(self)
-        waiters, self._seal_waiters = self._seal_waiters, []
-        for index, sealed in waiters:
-            if self.store.covered.index >= index:
-                sealed.resolve(None)
-            else:
-                self._seal_waiters.append((index, sealed))
-                self._seal_wanted = True
-
-    def _shorten_log(self) -> None:
-        """Forget what the files cover, but keep a part of it for followers that are a little behind.
-
-        For one that is pulling a snapshot more is kept: without the log behind it, it would need the next snapshot.
-        """
-        settings = self.context.settings
-        covered = self.store.covered.index
-        keep = settings.log_keep_entries // 2
-        upto = min(covered, self.raft.log.last_index - keep)
-        while_bytes = settings.log_keep_mb * MIB // 2
-        pulled = self._sender.oldest_under_way(self.group)
-        if pulled is not None:
-            upto, while_bytes = min(upto, pulled), settings.catch_up_keep_mb * MIB
-        if self.raft.log.bytes_behind(max(upto, self.raft.log.snapshot.index)) > while_bytes:
-            upto = covered
-        upto = max(upto, min(covered, self._last_ended_install()))
-        if upto > self.raft.log.snapshot.index:
-            self.step(Compact(upto))
-
-    def _last_ended_install(self) -> LogIndex:
-        """The last install entry in the log whose move is over.
-
-        Its files may be gone everywhere but in the stores: who has not got it yet needs a snapshot from behind it.
-        """
-        states, last = self.slots.states, 0
-        if self.slots.is_untouched:
-            return last
-        for entry in self.raft.log.entries(self.raft.log.snapshot.index + 1, self.applied.index):
-            if install_in(entry.kind, entry.body):
-                deed = read_deed(entry.body)
-                if all(states.state_of(slot).rank > (deed.move, 1) for slot in deed.slots):
-                    last = entry.index
-        return last
-
-    def _context_bytes(self) -> bytes:
-        membership = self.raft.log.membership_at(self.applied.index)
-        assert membership is not None, "a data group has a membership from its founding on"
-        return self.slots.context(membership)
+        """Seal after this turn, whatever the limits say. Any thread."""
+        self.context.runtime.call_soon(self.sealing.want)
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
@@ -417,21 +231,6 @@ class DataGroupMember(RaftMember):
     async def receive_snapshot(self, data: bytes, *, is_from_node: bool) -> None:
         """Pull and install a snapshot that reaches further than the local commit index; answered when durable."""
         await self._receiver.receive(self, data, is_from_node=is_from_node)
-
-    def offer_move(self, move: Move, snapshot: StoreSnapshot) -> None:
-        """Let the files of a move be read until it is over: nobody needs them here any more then. Any thread.
-
-        Raises `Busy` when it has ended meanwhile.
-        """
-        offer = self._sender.offer(self, snapshot)
-        self._move_offers.setdefault(move.number, []).append(offer)
-        if self.slots.states.lowest_rank(move) >= (move.number, LAST_RANK):
-            self._sender.withdraw(offer)
-            raise Busy(f"move {move.number} is over")
-
-    def offer_paths(self, paths: Sequence[str]) -> None:
-        """Let files be read that nothing but a move keeps."""
-        self._sender.offer_paths(paths)
 
     def begin_install(self, manifest: Manifest, staged: Mapping[str, str], installed: Pending[None]) -> None:
         """Put a snapshot into the place of the store's content; `installed` is settled when that is durable.
@@ -449,15 +248,14 @@ class DataGroupMember(RaftMember):
         except RequestError as refusal:
             installed.fail(refusal)
             return
-        if self._job is not None:
+        if self.sealing.is_busy:
             installed.fail(Busy("the store is being sealed or compacted: send the snapshot again"))
             return
-        self._job = job = self.store.begin_install(manifest, staged)
+        job = self.store.begin_install(manifest, staged)
         self.hold_back()
-        self.context.submit(lambda: self._run(job, lambda: self._finish_install(job, manifest, installed)))
+        self.sealing.run(job, lambda: self._finish_install(job, manifest, installed))
 
     def _finish_install(self, job: Job, manifest: Manifest, installed: Pending[None]) -> None:
-        self._job = None
         try:
             job.finish()
         except RequestError as refusal:
@@ -476,7 +274,7 @@ class DataGroupMember(RaftMember):
 
     async def slots_snapshot(self, slots: Sequence[int], deadline: Deadline) -> dict[int, bytes]:
         """For each of these slots that the group holds, its series and files, sealed now (`pullSnapshot`)."""
-        await self.sealed_up_to(await self.local_read_index(deadline), deadline)
+        await self.sealing.up_to(await self.local_read_index(deadline), deadline)
         wanted = [path for path in self.store.storage_groups() if slot_of(path) in slots]
         snapshot = self.store.snapshot(wanted)
         self._sender.offer(self, snapshot)
@@ -484,34 +282,10 @@ class DataGroupMember(RaftMember):
 
     async def offered_store(self, at_least: LogIndex, deadline: Deadline) -> bytes:
         """A snapshot of everything here, up to `at_least` or further, whose files may be read for a while."""
-        await self.sealed_up_to(at_least, deadline)
+        await self.sealing.up_to(at_least, deadline)
         snapshot = self.store.snapshot()
         self._sender.offer(self, snapshot)
         return self._sender.encoded(snapshot)
-
-    async def sealed_up_to(self, index: LogIndex, deadline: Deadline) -> None:
-        """Wait until files hold everything up to `index`; seals for it."""
-        await self.wait_applied(index, deadline)
-        sealed: Pending[None] = Pending()
-
-        def ask() -> None:
-            if self.store.covered.index >= index:
-                sealed.resolve(None)
-            else:
-                self._seal_waiters.append((index, sealed))
-                self._seal_wanted = True
-
-        self.context.runtime.call_soon(ask)
-        await sealed.within(deadline, OutcomeUnknown(f"the files did not reach entry {index} in time"))
-
-
-def raiser(fault: Fault) -> Callable[[], None]:
-    """Work for the runtime's thread that stops the node by a fault of another thread."""
-
-    def act() -> None:
-        raise fault
-
-    return act
 
 
 def _resolve(pending: Pending[None]) -> None:

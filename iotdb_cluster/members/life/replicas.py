@@ -149,7 +149,7 @@ class Replicas:
             return True
         # A group that has ended needs no leader; one of a single member has nobody who could take over.
         is_needed = member.raft.is_leader and record is not None
-        if member.is_busy or is_needed or not may_drop(roster, NodeId(member.group), member.raft):
+        if member.sealing.is_busy or is_needed or not may_drop(roster, NodeId(member.group), member.raft):
             return False
         self._drop(member)
         return True

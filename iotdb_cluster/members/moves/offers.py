@@ -26,7 +26,7 @@ async def offer_of(
         if found is None or not staging.is_complete(found):
             raise Busy(f"the files of move {number} are not complete here")
         paths = tuple(staging.path_of(file) for file in found.files)
-        member.offer_paths(paths)
+        member.moves.offer_paths(paths)
         return found, paths
     states = [member.slots.states.state_of(slot) for slot in slots]
     if fenced and not all(state.move == number and state.deed is Deed.FENCE for state in states):
@@ -34,10 +34,10 @@ async def offer_of(
     if fenced and not member.slots.in_slots(slots):
         return MoveContent(member.applied), ()
     if fenced:
-        await member.sealed_up_to(member.fence_index(number), deadline)
+        await member.sealing.up_to(member.moves.fence_index(number), deadline)
     elif member.store.memory_bytes >= SEAL_BYTES:
-        await member.sealed_up_to(member.applied.index, deadline)
+        await member.sealing.up_to(member.applied.index, deadline)
     offer = member.store.offer_move(member.slots.in_slots(slots))
-    member.offer_move(record.move, offer.snapshot)
+    member.moves.offer(record.move, offer.snapshot)
     places = {file.folder_path: file.path for file in offer.snapshot.files}
     return offer.content, tuple(places[file.folder_path] for file in offer.content.files)

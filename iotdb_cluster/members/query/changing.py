@@ -131,7 +131,7 @@ class Changing:
             member = self._node.data(group)
             if member is not None:
                 await member.catch_up(self._deadline, CONSISTENCY_STRONG)
-                await member.sealed_up_to(member.applied.index, self._deadline)
+                await member.sealing.up_to(member.applied.index, self._deadline)
 
     async def _create(self, statement: sql.CreateTimeseries) -> None:
         schema = statement.schema

@@ -39,14 +39,14 @@ class MoveWatch:
     def attach(self, member: DataGroupMember) -> None:
         """Look at this member's deeds from now on."""
         self._slots.setdefault(member.group, member.slots.states)
-        apply_deed = member._apply_deed
+        apply_deed = member.moves.apply
 
         def watched(entry: Entry) -> None:
             before = member.slots.states
             apply_deed(entry)
             self._look_at(member, entry.index, before, read_deed(entry.body))
 
-        vars(member)["_apply_deed"] = watched
+        vars(member.moves)["apply"] = watched
 
     def heard(self, book: MoveBook) -> None:
         """A node has applied so much of the meta log."""

@@ -10,6 +10,7 @@ from typing import Any
 from iotdb_cluster.errors import OutcomeUnknown
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.data.member import DataGroupMember
+from iotdb_cluster.members.data.sealing import Sealing
 from iotdb_cluster.members.data.snapshots import SnapshotReceiver
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.members.router import Router
@@ -195,13 +196,14 @@ def deletions_during_a_seal_are_lost(original: Any) -> Any:
     return keep
 
 
-@bug(DataGroupMember, "_shorten_log", budget=10)
+@bug(Sealing, "_shorten_log", budget=10)
 def log_forgets_what_no_file_holds(original: Any) -> Any:
     """The log is shortened up to what is applied, not up to what is sealed."""
 
-    def shorten(self: DataGroupMember) -> None:
-        if self.applied.index > self.raft.log.snapshot.index:
-            self.step(Compact(self.applied.index))
+    def shorten(self: Sealing) -> None:
+        member = self._member
+        if member.applied.index > member.raft.log.snapshot.index:
+            member.step(Compact(member.applied.index))
 
     return shorten
 

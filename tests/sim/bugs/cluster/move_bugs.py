@@ -7,6 +7,7 @@ from typing import Any
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.moves import steward
 from iotdb_cluster.members.moves.mover import Mover
+from iotdb_cluster.members.moves.part import MovePart
 from iotdb_cluster.partition.moves import Deed, GroupSlots, Move, MoveBook, MoveRecord, Role
 from iotdb_cluster.raft.messages import AppendRequest
 from iotdb_cluster.timeseries.manifest import Manifest
@@ -28,11 +29,11 @@ def bug(owner: Any, attribute: str, budget: int) -> Callable[[Any], Any]:
     return enter
 
 
-@bug(DataGroupMember, "_lacks_files", budget=10)
+@bug(MovePart, "lacks_files", budget=10)
 def install_entry_is_stored_without_its_files(original: Any) -> Any:
     """The gate is open: a member acknowledges an install whose files it does not have (DESIGN 5.4)."""
 
-    def lacks_files(self: DataGroupMember, request: AppendRequest) -> None:
+    def lacks_files(self: MovePart, request: AppendRequest) -> None:
         return None
 
     return lacks_files
