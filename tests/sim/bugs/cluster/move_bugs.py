@@ -29,7 +29,7 @@ def bug(owner: Any, attribute: str, budget: int) -> Callable[[Any], Any]:
     return enter
 
 
-@bug(MovePart, "lacks_files", budget=10)
+@bug(MovePart, "lacks_files", budget=40)
 def install_entry_is_stored_without_its_files(original: Any) -> Any:
     """The gate is open: a member acknowledges an install whose files it does not have (DESIGN 5.4)."""
 
@@ -39,7 +39,7 @@ def install_entry_is_stored_without_its_files(original: Any) -> Any:
     return lacks_files
 
 
-@bug(Mover, "_copy", budget=10)
+@bug(Mover, "_copy", budget=40)
 def rest_is_never_copied(original: Any) -> Any:
     """What was copied while the source served is installed, without what came until the fence."""
 
@@ -98,7 +98,7 @@ def files_of_a_move_stay_when_it_is_over(original: Any) -> Any:
     return remover
 
 
-@bug(GroupStore, "install_move", budget=10)
+@bug(GroupStore, "install_move", budget=40)
 def deletions_do_not_move(original: Any) -> Any:
     """What was deleted and not yet carried out in the files comes back with the slot."""
 
