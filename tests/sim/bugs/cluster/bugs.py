@@ -43,7 +43,7 @@ def bug(owner: Any, attribute: str, budget: int) -> Callable[[Any], Any]:
 # ---- writes ----
 
 
-@bug(WaitingProposals, "accepted", budget=10)
+@bug(WaitingProposals, "accepted", budget=40)
 def acknowledged_when_appended(original: Any) -> Any:
     """The client hears of success before its entry is committed, or even synced."""
 
@@ -55,7 +55,7 @@ def acknowledged_when_appended(original: Any) -> Any:
     return accepted
 
 
-@bug(Runtime, "after_sync", budget=5)
+@bug(Runtime, "after_sync", budget=40)
 def spoken_before_the_sync(original: Any) -> Any:
     """What stands on a write leaves before the write is durable."""
 
@@ -65,7 +65,7 @@ def spoken_before_the_sync(original: Any) -> Any:
     return after_sync
 
 
-@bug(Journal, "_write_batch", budget=5)
+@bug(Journal, "_write_batch", budget=40)
 def log_is_never_synced(original: Any) -> Any:
     """Everything is written, nothing is made durable."""
 
@@ -78,7 +78,7 @@ def log_is_never_synced(original: Any) -> Any:
     return write_batch
 
 
-@bug(Router, "execute_in", budget=60)
+@bug(Router, "execute_in", budget=120)
 def repeated_after_unknown(original: Any) -> Any:
     """A forwarded call is sent again although the first attempt may have taken effect (rule 3.9)."""
 
@@ -95,7 +95,7 @@ def repeated_after_unknown(original: Any) -> Any:
     return execute_in
 
 
-@bug(RaftMember, "role_changed", budget=60)
+@bug(RaftMember, "role_changed", budget=120)
 def not_leader_said_of_what_was_appended(original: Any) -> Any:
     """A leader that steps down says "not leader" of proposals that stand in its log already (rule 3.9)."""
 
@@ -111,7 +111,7 @@ def not_leader_said_of_what_was_appended(original: Any) -> Any:
 # ---- reads ----
 
 
-@bug(DataGroupMember, "catch_up", budget=10)
+@bug(DataGroupMember, "catch_up", budget=40)
 def read_without_asking_the_leader(original: Any) -> Any:
     """A strong read is answered from what happens to be here."""
 
@@ -121,7 +121,7 @@ def read_without_asking_the_leader(original: Any) -> Any:
     return catch_up
 
 
-@bug(RaftMember, "wait_applied", budget=20)
+@bug(RaftMember, "wait_applied", budget=40)
 def read_before_the_index_is_applied(original: Any) -> Any:
     """The leader is asked, and its answer not waited for."""
 
@@ -134,7 +134,7 @@ def read_before_the_index_is_applied(original: Any) -> Any:
 # ---- files ----
 
 
-@bug(GroupStore, "begin_seal", budget=10)
+@bug(GroupStore, "begin_seal", budget=40)
 def seal_claims_more_than_it_covers(original: Any) -> Any:
     """The files say that they hold what was applied while they were written."""
 
@@ -152,7 +152,7 @@ def seal_claims_more_than_it_covers(original: Any) -> Any:
     return begin_seal
 
 
-@bug(DataGroupMember, "apply_entry", budget=10)
+@bug(DataGroupMember, "apply_entry", budget=40)
 def replay_starts_too_late(original: Any) -> Any:
     """The first entry behind what the files cover is left out."""
 
@@ -165,7 +165,7 @@ def replay_starts_too_late(original: Any) -> Any:
     return apply_entry
 
 
-@bug(SealJob, "_work", budget=20)
+@bug(SealJob, "_work", budget=40)
 def seal_forgets_the_deletions(original: Any) -> Any:
     """Points that were sealed before they were deleted come back with a restart."""
 
@@ -176,7 +176,7 @@ def seal_forgets_the_deletions(original: Any) -> Any:
     return work
 
 
-@bug(StoreSnapshot, "encode", budget=60)
+@bug(StoreSnapshot, "encode", budget=120)
 def snapshot_forgets_the_deletions(original: Any) -> Any:
     """A follower that is brought up by a snapshot shows what was deleted."""
 
@@ -186,7 +186,7 @@ def snapshot_forgets_the_deletions(original: Any) -> Any:
     return encode
 
 
-@bug(GroupStore, "_keep_needed_deletions", budget=20)
+@bug(GroupStore, "_keep_needed_deletions", budget=40)
 def deletions_during_a_seal_are_lost(original: Any) -> Any:
     """What was deleted while a seal was under way is there again when it is over."""
 
@@ -196,7 +196,7 @@ def deletions_during_a_seal_are_lost(original: Any) -> Any:
     return keep
 
 
-@bug(Sealing, "_shorten_log", budget=10)
+@bug(Sealing, "_shorten_log", budget=40)
 def log_forgets_what_no_file_holds(original: Any) -> Any:
     """The log is shortened up to what is applied, not up to what is sealed."""
 
@@ -208,7 +208,7 @@ def log_forgets_what_no_file_holds(original: Any) -> Any:
     return shorten
 
 
-@bug(SnapshotReceiver, "receive", budget=60)
+@bug(SnapshotReceiver, "receive", budget=120)
 def snapshot_is_answered_before_it_is_installed(original: Any) -> Any:
     """The leader goes on behind a snapshot that the follower does not have."""
 

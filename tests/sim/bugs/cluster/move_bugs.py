@@ -66,19 +66,19 @@ def _one_deed_early(original: Any, role: Role, last: Deed, early: Deed) -> Any:
     return due
 
 
-@bug(steward, "due_deeds", budget=5)
+@bug(steward, "due_deeds", budget=40)
 def released_before_the_flip(original: Any) -> Any:
     """The old group deletes a slot as soon as it is fenced."""
     return _one_deed_early(original, Role.SOURCE, Deed.FENCE, Deed.RELEASE)
 
 
-@bug(steward, "due_deeds", budget=5)
+@bug(steward, "due_deeds", budget=40)
 def opened_before_the_flip(original: Any) -> Any:
     """The new group serves a slot as soon as it is installed."""
     return _one_deed_early(original, Role.TARGET, Deed.INSTALL, Deed.OPEN)
 
 
-@bug(GroupStore, "release_storage_groups", budget=5)
+@bug(GroupStore, "release_storage_groups", budget=40)
 def released_data_stays(original: Any) -> Any:
     """The old group's store keeps what it has given away."""
 
@@ -88,7 +88,7 @@ def released_data_stays(original: Any) -> Any:
     return release
 
 
-@bug(MovesHere, "remover", budget=5)
+@bug(MovesHere, "remover", budget=40)
 def files_of_a_move_stay_when_it_is_over(original: Any) -> Any:
     """Files and the record of a move are never removed: orphans."""
 
