@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from iotdb_cluster.errors import ClusterError, StartRefused, StorageFailure
+from iotdb_cluster.errors import ClusterError, Corruption, StartRefused, StorageFailure
 from iotdb_cluster.server.config import load
 from iotdb_cluster.server.logging import set_up_logging
 
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return remove(options.conf, *options.remove)
         return start(options.conf, joins=options.add)
     except ClusterError as error:
-        print(f"iotdb-cluster: {error}", file=sys.stderr)
+        place = f"{load(options.conf).settings.data_dir}: " if isinstance(error, Corruption) else ""
+        print(f"iotdb-cluster: {place}{error}", file=sys.stderr)
         # What the disk refuses now it may take later, when it has room again; all else needs a person.
         return 1 if isinstance(error, StorageFailure) else 2
 

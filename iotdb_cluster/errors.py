@@ -253,13 +253,18 @@ class StorageFailure(Fault):
         self.path = path
 
 
+CHECK = "run 'iotdb-cluster check DIR'"
+
+
 class Corruption(Fault):
     """A file whose content cannot be what was written."""
 
-    def __init__(self, path: str, offset: int, what: str, way_out: str = "run 'iotdb-cluster check DIR'") -> None:
-        super().__init__(f"{path}, offset {offset}: {what}; {way_out}")
+    def __init__(self, path: str, offset: int, what: str, way_out: str | None = None) -> None:
+        super().__init__(f"{path}, offset {offset}: {what}; {way_out or CHECK}")
         self.path = path
         self.offset = offset
+        self.what = what if way_out is None else f"{what}; {way_out}"
+        """For who says the place, and has checked."""
 
 
 class LogDiverged(Fault):

@@ -16,13 +16,15 @@ def check_node(folder: Path) -> list[Finding]:
     The node must not run: what it is writing would look torn.
     """
     if not any((folder / name).exists() for name in (IDENTITY_FILE, "raft")):
-        raise CommandRefused(f"{folder}: is not the folder of a node")
+        inside = sorted(str(path.parent) for path in folder.glob(f"*/{IDENTITY_FILE}"))
+        hint = f"; {' and '.join(inside)} {'is' if len(inside) == 1 else 'are'}" if inside else ""
+        raise CommandRefused(f"{folder}: is not the folder of a node{hint}")
     if is_in_use(folder / LOCK_FILE):
         raise CommandRefused(f"{folder}: the node runs; stop it first")
     disk = RealDisk(folder, read_only=True)
     findings = check_folder(disk)
     for header in disk.list_folder("data"):
-        findings += [Finding(each.path, each.offset, str(each)) for each in damage_in(disk, f"data/{header}")]
+        findings += [Finding(each.path, each.offset, each.what) for each in damage_in(disk, f"data/{header}")]
     return findings
 
 

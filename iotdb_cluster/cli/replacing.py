@@ -22,6 +22,9 @@ from iotdb_cluster.types.report import Report
 OF_THE_NODE = (IDENTITY_FILE, "raft", "data", "repair", "damaged")
 """What in a folder belongs to one identifier; configuration and logs stay."""
 
+OUTPUT_FILE = "log/output.txt"
+"""In the folder of a node that runs in the background: what it prints."""
+
 Say = Callable[[str], None]
 
 
@@ -47,14 +50,22 @@ class Place:
         """Start the node in the background, unless it runs, and wait until it is in; raises `CommandRefused`."""
         process = None if self._runs() else self._start()
         is_running = self._runs if process is None else lambda: process.poll() is None
-        return Arrival(self.address, is_running, self._say).wait(timeout_s)
+        return Arrival(self.address, is_running, self._say, self._last_words).wait(timeout_s)
+
+    def _last_words(self) -> str:
+        """What the node printed last, or else logged, and where."""
+        for path in (self.folder / OUTPUT_FILE, Path(self.settings.log_file or self.folder / OUTPUT_FILE)):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+            if said := [line.strip() for line in lines if line.strip()]:
+                return f"{said[-1]} (the last line of {path})"
+        return "it said nothing"
 
     def _runs(self) -> bool:
         return is_in_use(self.folder / LOCK_FILE)
 
     def _start(self) -> subprocess.Popen[bytes]:
         (self.folder / "log").mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log" / "output.txt").open("ab") as output:
+        with (self.folder / OUTPUT_FILE).open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "iotdb_cluster", "-a", "-c", str(self.conf.resolve())],
                 stdin=subprocess.DEVNULL,

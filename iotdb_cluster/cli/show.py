@@ -8,6 +8,7 @@ from rich.table import Table
 
 from iotdb_cluster.cli.status import ClusterStatus, GroupStatus, NodeStatus
 from iotdb_cluster.client.moving import MB
+from iotdb_cluster.types.counting import counted
 from iotdb_cluster.types.identity import NodeId
 
 STORAGE_GROUPS_SHOWN = 2
@@ -28,9 +29,14 @@ def show_status(status: ClusterStatus, console: Console) -> None:
 
 def _nodes(status: ClusterStatus) -> Table:
     table = Table(title="nodes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("identifier", "ip:meta:data:client", "state", "table", "slots"):
-        table.add_column(name, justify="right" if name in ("identifier", "slots", "table") else "left", no_wrap=True)
-    table.add_column("storage groups")
+    # What is typed into other commands is never shortened.
+    width = max((len(str(node.identifier)) for node in status.nodes), default=0)
+    table.add_column("identifier", justify="right", no_wrap=True, min_width=width)
+    table.add_column("ip:meta:data:client", overflow="fold")
+    table.add_column("state")
+    for name in ("table", "slots"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    table.add_column("storage groups", min_width=len("storage groups"))
     for node in status.nodes:
         ports = f"{node.ip}:{node.meta_port}:{node.data_port}:{node.client_port or '?'}"
         table.add_row(
@@ -70,7 +76,7 @@ def _groups(status: ClusterStatus) -> Table:
 
 
 def _moves(status: ClusterStatus) -> Table:
-    title = f"moves ({status.slots_to_move} slots have still to move)"
+    title = f"moves ({counted(status.slots_to_move, 'slot')} still to move)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("move", "from", "to", "slots", "state"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)

@@ -8,6 +8,7 @@ from iotdb_cluster.client.failover import Address
 from iotdb_cluster.client.moving import moves_in_words
 from iotdb_cluster.client.operators import ask_report
 from iotdb_cluster.errors import CommandRefused
+from iotdb_cluster.types.counting import counted
 from iotdb_cluster.types.report import Report
 
 POLL_S = 0.25
@@ -17,12 +18,14 @@ POLL_S = 0.25
 class Arrival:
     """The joining of the node at `address` (ip and meta port), whose process was started already.
 
-    `is_running` says whether it still is. `say` is told what is left, in words; each sentence once until it changes.
+    `is_running` says whether it still is, `last_words` why not. `say` is told what is left, in words; each sentence
+    once until it changes.
     """
 
     address: Address
     is_running: Callable[[], bool]
     say: Callable[[str], None]
+    last_words: Callable[[], str] = lambda: "the last line of its log says why"
     now_s: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     _said: str = field(default="", init=False)
@@ -33,7 +36,7 @@ class Arrival:
         while self.now_s() < ends_at_s:
             report = ask_report(self.address, timeout_ms=2_000)
             if report is None and not self.is_running():
-                raise CommandRefused("the new node has ended; the last line of its log says why")
+                raise CommandRefused(f"the new node has ended: {self.last_words()}")
             left = what_is_left(report)
             if report is not None and left is None:
                 self._tell(f"node {report.node.identifier} is in: {_share(report)}")
@@ -57,20 +60,22 @@ def what_is_left(report: Report | None) -> str | None:
     if report.blind or state is None:
         return "it asks the seed nodes to be added"
     if me not in report.slots:
-        return f"it catches up with the meta log as a {state}; one node is taken in at a time"
+        part = "is known to the cluster" if state == "joining" else f"catches up with the meta log as a {state}"
+        return f"it {part}; one node is taken in at a time"
     wanted = {header for header, members in report.group_members.items() if me in members}
     held = {group.header for group in report.groups if me in group.members}
     missing = len(wanted - held)
     if not missing and report.slots_to_move:
         copied = moves_in_words(report.moves)
-        moved = f"slots move: it has {report.slots[me]}, {report.slots_to_move} have still to move"
+        moved = f"slots move: it has {report.slots[me]}, {report.slots_to_move} still to move"
         return f"{moved}; {copied}" if copied else moved
     if missing or report.change is not None:
-        return f"it is on the ring; {missing} data groups are still to catch up ({report.change or 'members change'})"
+        behind = f"it catches up in {counted(missing, 'data group')}" if missing else "it has caught up"
+        return f"it is on the ring; {behind} ({report.change or 'members change'})"
     return None
 
 
 def _share(report: Report) -> str:
     me = report.node.identifier
     groups = sum(me in members for members in report.group_members.values())
-    return f"{report.slots.get(me, 0)} slots, a replica of {groups} data groups"
+    return f"{counted(report.slots.get(me, 0), 'slot')}, a replica of {counted(groups, 'data group')}"

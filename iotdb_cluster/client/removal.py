@@ -9,6 +9,7 @@ from iotdb_cluster.client.failover import Address
 from iotdb_cluster.client.moving import moves_in_words
 from iotdb_cluster.client.operators import MetaClient, ask_report
 from iotdb_cluster.errors import OutcomeUnknown, RequestError, Unreachable
+from iotdb_cluster.types.counting import counted
 from iotdb_cluster.types.identity import NodeId
 from iotdb_cluster.types.report import Report
 
@@ -24,6 +25,10 @@ CALL_TIMEOUT_MS = 25_000
 """Longer than a node waits for another change before it answers."""
 
 POLL_S = 0.25
+REPORT_TIMEOUT_MS = 2_000
+
+SILENT_MS = 5_000
+"""A member that has not answered the leader for so long is named: groups that get it as a member wait for it."""
 
 REFUSED_S = 5.0
 """A refusal with a reason counts when all that is heard for so long is refusals; a group may be without a leader."""
@@ -117,10 +122,23 @@ class Removal:
                     self._tell("removed")
                     return Removed.GONE
                 leaving = [identifier for identifier in sorted(left) if report.states.get(identifier) == "leaving"]
-                self._tell(_progress(report, leaving[0]) if leaving else "leaving")
+                self._tell(_progress(report, leaving[0]) + self._waiting(report, known) if leaving else "leaving")
             self.pause(POLL_S)
         self._tell("the time is over; the node goes on leaving")
         return Removed.LEAVING
+
+    def _waiting(self, report: Report, known: frozenset[NodeId]) -> str:
+        """Which other members do not answer, as the meta group's leader has it."""
+        leader = None if report.meta is None else report.meta.leader
+        if leader is not None and leader != report.node.identifier:
+            address = next((node.meta_address for node in report.members if node.identifier == leader), None)
+            found = None if address is None else ask_report(address, timeout_ms=REPORT_TIMEOUT_MS)
+            silent_ms = {} if found is None else found.silent_ms
+        else:
+            silent_ms = report.silent_ms
+        silent = [node for node in report.members if silent_ms.get(node.identifier, 0) >= SILENT_MS]
+        names = ", ".join(str(node) for node in silent if node.identifier not in known)
+        return f"; no answer from {names}, for which groups may wait" if names else ""
 
     def _members_meant(self) -> frozenset[NodeId]:
         report = self._report()
@@ -131,7 +149,7 @@ class Removal:
     def _report(self) -> Report | None:
         """What a node other than the one that goes says; that one may stop at any moment."""
         for address in sorted(self.asked, key=lambda each: each == self.target):
-            report = ask_report(address, timeout_ms=2_000)
+            report = ask_report(address, timeout_ms=REPORT_TIMEOUT_MS)
             if report is not None and not report.blind:
                 return report
         return None
@@ -146,5 +164,6 @@ def _progress(report: Report, identifier: NodeId) -> str:
     slots = report.slots.get(identifier, 0)
     groups = sum(identifier in members for header, members in report.group_members.items() if header != identifier)
     copied = moves_in_words([move for move in report.moves if move.source == identifier])
-    drained = f"leaving: it owns {slots} slots and is in {groups} data groups of others"
+    others = counted(groups, "data group")
+    drained = f"leaving: it owns {counted(slots, 'slot')} and is in {others} of others"
     return f"{drained}; {copied}" if copied else drained

@@ -15,6 +15,7 @@ from iotdb_cluster.partition.moves import Decision, MoveRecord
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.storage.identity import Identity
+from iotdb_cluster.types.counting import counted
 from iotdb_cluster.types.identity import META_GROUP, Node, NodeId
 from iotdb_cluster.types.report import GroupReport, MoveReport, Report
 from iotdb_cluster.version import VERSION
@@ -83,7 +84,7 @@ def node_report(node: Reported) -> Report:
 def _moving(state: MetaState, to_move: int) -> str | None:
     """What is to be moved, in words; None when nothing is."""
     if to_move:
-        return f"{to_move} slots have still to move"
+        return f"{counted(to_move, 'slot')} still to move"
     return f"move {state.moves.records[0].move.number} of slots is being tidied up" if state.moves.records else None
 
 

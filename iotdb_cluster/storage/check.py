@@ -57,7 +57,7 @@ def _attempt(findings: list[Finding], read: Callable[[], _T]) -> _T | None:
     try:
         return read()
     except Corruption as error:
-        findings.append(Finding(error.path, error.offset, str(error)))
+        findings.append(Finding(error.path, error.offset, error.what))
     except StartRefused as error:
         findings.append(Finding("", 0, str(error)))
     return None
@@ -72,7 +72,7 @@ def _damaged_segments(disk: Disk, folder: str) -> list[Finding]:
         try:
             scan = read_segment(path, disk.read(path), sequence)
         except Corruption as error:
-            findings.append(Finding(path, error.offset, str(error)))
+            findings.append(Finding(path, error.offset, error.what))
         except StartRefused as error:
             findings.append(Finding(path, 0, str(error)))
         else:

@@ -98,11 +98,25 @@ def test_a_removal_shows_what_is_left_and_ends_with_0_when_the_node_is_gone(play
         ],
     )
     assert 0 == outcome == Removed.GONE
-    left = "leaving: it owns {} slots and is in 1 data groups of others"
+    left = "leaving: it owns {} slots and is in 1 data group of others"
     assert [
-        f"{left.format(40)}; 1.0 of 4.0 MB copied at 0.5 MB/s, 3.0 MB left in 1 moves",
+        f"{left.format(40)}; 1.0 of 4.0 MB copied at 0.5 MB/s, 3.0 MB left in 1 move",
         left.format(20),
         "leaving",
+        "removed",
+    ] == said
+
+
+def test_a_removal_names_who_else_does_not_answer(play):
+    leaving = {"states": {LEAVER: "leaving"}, "slots": {LEAVER: 1}}
+    led = {"groups": (group(None, (ME, OTHER, LEAVER), leader=ME),)}
+    silent = report([1, 2, 3], silent_ms={OTHER: 9_000, LEAVER: 9_000}, **leaving, **led)
+    # Who does not lead the meta group does not know, and names who does.
+    asked = report([1, 2, 3], me=2, **leaving, **led)
+    outcome, said = play([-1], [asked, asked, silent, report([1, 2], **led)])
+    assert Removed.GONE == outcome
+    assert [
+        "leaving: it owns 1 slot and is in 0 data groups of others; no answer from a:1:2#2, for which groups may wait",
         "removed",
     ] == said
 
@@ -148,9 +162,9 @@ def test_of_two_nodes_with_one_address_the_named_one_is_waited_for(play):
     assert (Removed.GONE, "removed") == (outcome, said[-1])
 
 
-def group(header, members):
+def group(header, members, leader=None):
     return GroupReport(
-        header=header, role="follower", leader=None, term=1, commit_index=1, last_applied=1, last_index=1,
+        header=header, role="follower", leader=leader, term=1, commit_index=1, last_applied=1, last_index=1,
         members=members,
     )  # fmt: skip
 
@@ -162,7 +176,7 @@ STAGES = [
     (report([1, 2], states={ME: "learner"}, slots={OTHER: 10}), "as a learner"),
     (
         report([1, 2], states={ME: "voter"}, slots={ME: 0}, group_members=MEMBERS, groups=(group(ME, (ME, OTHER)),)),
-        "1 data groups are still to catch up",
+        "it catches up in 1 data group (members change)",
     ),
     (
         report(
@@ -174,7 +188,7 @@ STAGES = [
             group_members=MEMBERS,
             groups=(group(ME, (ME, OTHER)), group(OTHER, (ME, OTHER))),
         ),
-        "it has 3, 2 have still to move; 1.0 of 4.0 MB copied at 0.5 MB/s, 3.0 MB left in 1 moves",
+        "it has 3, 2 still to move; 1.0 of 4.0 MB copied at 0.5 MB/s, 3.0 MB left in 1 move",
     ),
     (
         report(
@@ -211,3 +225,9 @@ def test_a_node_that_ends_before_it_is_in_is_told_at_once(monkeypatch):
     with pytest.raises(CommandRefused, match="the new node has ended"):
         Arrival(("a", 1), lambda: False, print, now_s=clock.now_s, pause=clock.pause).wait(60.0)
     assert 0 == clock.now
+
+
+def test_a_new_node_that_ends_is_quoted(monkeypatch):
+    monkeypatch.setattr(arrival, "ask_report", lambda address, *, timeout_ms: None)
+    with pytest.raises(CommandRefused, match="the new node has ended: replica_num is 2 there and 3 here"):
+        Arrival(("a", 1), lambda: False, print, lambda: "replica_num is 2 there and 3 here").wait(60.0)

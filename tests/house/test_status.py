@@ -14,6 +14,7 @@ from iotdb_cluster.types.identity import Node, NodeId
 from iotdb_cluster.types.report import GroupReport, MoveReport, Report
 
 NODES = tuple(Node("127.0.0.1", 9000 + n, NodeId(n), 40_000 + n) for n in (1, 2, 3))
+LONG_NAMES = tuple(dataclasses.replace(node, identifier=NodeId(2_000_000_000 + node.identifier)) for node in NODES)
 
 
 def group(header, leader, me, **changes):
@@ -96,6 +97,17 @@ def test_the_status_is_shown_and_is_json():
     assert "weather" == json.loads(json.dumps(status.as_json()))["cluster_name"]
 
 
+def test_identifiers_are_whole_on_a_narrow_terminal():
+    known = {"silent_ms": {node.identifier: 600_000 for node in LONG_NAMES}}
+    status = put_together([report(1, group(None, 1, 1), members=LONG_NAMES, **known)])
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show_status(status, console)
+    text = console.export_text()
+    for node in LONG_NAMES:
+        assert str(node.identifier) in text
+    assert "…" not in text
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("a:1", ("a", 1)), ("[::1]:9003", ("::1", 9003)), ("10.0.0.1:65535", ("10.0.0.1", 65535))]
 )
@@ -142,7 +154,7 @@ def test_moves_are_shown_with_what_each_member_of_the_target_has_copied():
     show_status(status, console)
     text = console.export_text()
     for expected in (
-        "moves (833 slots have still to move)",
+        "moves (833 slots still to move)",
         "copying",
         "12.0 of 30.0 MB on 2",
         "5.0 MB/s, 0.0 MB left",
