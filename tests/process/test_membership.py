@@ -118,7 +118,10 @@ def test_two_nodes_join_at_once_and_are_taken_in_one_after_the_other(cluster, wr
 
 @pytest.mark.timeout(400)
 def test_leader_and_header_of_a_data_group_leave_also_when_they_are_asked_themselves(cluster, writers, run_command):
-    cluster = cluster_of(5)
+    size = max(5, len(cluster.nodes))
+    while len(cluster.nodes) < size:
+        cluster.add_node()
+    wait_for(lambda: has_settled(cluster, size), "enough nodes are in", 90)
     rows = writers(cluster, GROUPS[:4])
     wait_for(all_written(rows, 10), "rows before")
     # The leader of a group without its header: that one is lost, and comes back when the other leaves already.
