@@ -221,8 +221,17 @@ service DataExtension extends cluster.TSDataService {
   PullMoveAnswer pullMove(1: cluster.Node header, 2: i64 move, 3: bool fenced)
 }
 
+// The answer to a query. With `isAll` its page has all rows and the query is over: there is nothing to fetch or to close.
+struct QueryAnswer {
+  1: required rpc.TSExecuteStatementResp answer
+  2: required bool isAll
+}
+
 // Served on the client port.
 service ClientExtension extends rpc.TSIService {
   // Lets a client that knows one client port find the cluster's other ports; needs a session.
   NodeReport report(1: i64 sessionId)
+
+  // As executeQueryStatement; saves the call that finds out that a short answer was all.
+  QueryAnswer query(1: rpc.TSExecuteStatementReq request)
 }

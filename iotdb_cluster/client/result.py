@@ -46,12 +46,13 @@ _Close = STRUCTS["TSCloseOperationReq"].make
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A query that a node has open, and the answer that it began with."""
+    """A query that a node has open, and the answer that it began with; with `is_all` that was all, and it is over."""
 
     client: ThriftClient
     session_id: int
     answer: Any
     timeout_ms: int
+    is_all: bool = False
 
 
 class Result:
@@ -151,6 +152,8 @@ class Result:
             return
         self._is_over = True
         opened = self._opened
+        if opened.is_all:
+            return
         request = _Close(sessionId=opened.session_id, queryId=opened.answer.queryId)
         with suppress(ClusterError):
             opened.client.call("closeOperation", (request,), opened.timeout_ms)
@@ -192,6 +195,9 @@ class Result:
     def _answers(self) -> Iterator[Any]:
         """The first answer and the ones that follow, each asked for before the one before it is used."""
         answer = self._opened.answer
+        if self._opened.is_all and not self._is_over:
+            self._is_over = True
+            yield answer
         while not self._is_over:
             ahead = self._next()
             yield answer

@@ -16,11 +16,13 @@ from iotdb_cluster.client.values import DEFAULT_ENCODING, packed_column, packed_
 from iotdb_cluster.errors import (
     MalformedInput,
     OutcomeUnknown,
+    RemoteError,
     RequestError,
     RowsRefused,
     ValueRefused,
 )
 from iotdb_cluster.types.schema import Compression, DataType, Encoding
+from iotdb_cluster.wire.codec import ApplicationError
 from iotdb_cluster.wire.idl import STRUCTS
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ READING = frozenset({"SELECT", "SHOW", "COUNT", "LIST", "EXPLAIN"})
 
 Row = tuple[str, int, Sequence[str], Sequence[object]]
 """Device, time in milliseconds, measurements, and as many values; None for a measurement that has none."""
+
+Asking = Callable[[Login, Any, int], tuple[Any, bool]]
+"""A call with a statement: its `TSExecuteStatementResp`, and whether that has all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class Session:
         account = Account(user, password, time_zone)
         self._logins = Logins(addresses, account, timeout_ms, direct=direct and len(addresses) > 1)
         self._repeatable = repeatable
+        self._only_mirrored: set[Address] = set()
+        """Servers that know no more than the calls of the original."""
         self._timeout_ms = timeout_ms
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -293,7 +300,7 @@ class Session:
 
     def query(self, sql: str, *, fetch_size: int = FETCH_ROWS) -> Result:
         """Ask a query; its rows come in pages of `fetch_size`. Raises `StatusError`, 401 with the place."""
-        return Result(sql, fetch_size, lambda: self._opened("executeQueryStatement", sql, fetch_size, repeatable=True))
+        return Result(sql, fetch_size, lambda: self._opened(self._ask_query, sql, fetch_size, repeatable=True))
 
     def execute(self, sql: str, *, fetch_size: int = FETCH_ROWS) -> Result | None:
         """Carry out any statement; a query gives its result, everything else None.
@@ -304,7 +311,7 @@ class Session:
         words = sql.split(None, 1)
         if words and words[0].upper() in READING:
             return self.query(sql, fetch_size=fetch_size)
-        opened = self._opened("executeStatement", sql, fetch_size, repeatable=False)
+        opened = self._opened(_execute, sql, fetch_size, repeatable=False)
         if opened.answer.columns is None:
             return None
         answers = [opened]
@@ -312,7 +319,7 @@ class Session:
         def ask() -> Opened:
             if answers:
                 return answers.pop()
-            return self._opened("executeStatement", sql, fetch_size, repeatable=False)
+            return self._opened(_execute, sql, fetch_size, repeatable=False)
 
         return Result(sql, fetch_size, ask)
 
@@ -384,21 +391,38 @@ class Session:
 
         return self._logins.way(device).run(attempt, repeatable=self._repeatable)
 
-    def _opened(self, method: str, sql: str, fetch_size: int, *, repeatable: bool) -> Opened:
+    def _opened(self, ask: Asking, sql: str, fetch_size: int, *, repeatable: bool) -> Opened:
         """The answer to a statement, with what it takes to ask for more."""
 
         def attempt(login: Login, timeout_ms: int) -> Opened:
             request = _Execute(
                 sessionId=login.session_id, statement=sql, statementId=STATEMENT_ID, fetchSize=max(1, fetch_size)
             )
-            answer = login.client.call(method, (request,), timeout_ms)
+            answer, is_all = ask(login, request, timeout_ms)
             check(answer.status)
-            return Opened(login.client, login.session_id, answer, self._timeout_ms)
+            return Opened(login.client, login.session_id, answer, self._timeout_ms, is_all)
 
         return self._logins.way().run(attempt, repeatable=repeatable, patient=True)
 
+    def _ask_query(self, login: Login, request: Any, timeout_ms: int) -> tuple[Any, bool]:
+        """The answer to a query, and whether it is all; a server that does not know this call never says so."""
+        if login.address not in self._only_mirrored:
+            try:
+                found = login.client.call("query", (request,), timeout_ms)
+            except RemoteError as error:
+                if error.type != ApplicationError.UNKNOWN_METHOD:
+                    raise
+                self._only_mirrored.add(login.address)
+            else:
+                return found.answer, found.isAll
+        return login.client.call("executeQueryStatement", (request,), timeout_ms), False
+
     def _may_repeat(self, error: RequestError) -> bool:
         return had_no_effect(error) or (self._repeatable and isinstance(error, OutcomeUnknown))
+
+
+def _execute(login: Login, request: Any, timeout_ms: int) -> tuple[Any, bool]:
+    return login.client.call("executeStatement", (request,), timeout_ms), False
 
 
 def _batch_errors(results: Sequence[int], error: RequestError) -> dict[int, RequestError]:

@@ -182,14 +182,15 @@ class Pages:
         self._stream = stream
         self.data_types = stream.data_types
         self._ready = empty_rows(stream.data_types)
+        self._at_end = False
 
     async def page(self, count: int, max_bytes: int) -> Rows:
         """The next `count` rows, fewer only at the end or when they would fill `max_bytes`; one always fits."""
         parts: list[Rows] = []
         while count > 0:
             if not len(self._ready):
-                self._ready = await self._stream.next_rows()
-                if not len(self._ready):
+                await self._read_on()
+                if self._at_end:
                     break
             part = self._ready.slice(0, min(count, len(self._ready)))
             fitting, size = rows_that_fit(part, max_bytes)
@@ -205,10 +206,20 @@ class Pages:
     async def are_over(self) -> bool:
         """True when there is no page any more; what was read to know that is in the next one."""
         if not len(self._ready):
-            self._ready = await self._stream.next_rows()
-        return not len(self._ready)
+            await self._read_on()
+        return self._at_end
+
+    @property
+    def is_at_end(self) -> bool:
+        """True when a page was short since there is no row any more; False says that it is not known."""
+        return self._at_end
 
     def close(self) -> None:
         """Let go of everything."""
         self._ready = empty_rows(self._stream.data_types)
         self._stream.close()
+
+    async def _read_on(self) -> None:
+        if not self._at_end:
+            self._ready = await self._stream.next_rows()
+            self._at_end = not len(self._ready)

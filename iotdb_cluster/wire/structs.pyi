@@ -404,6 +404,16 @@ class PullSnapshotResp:
         snapshotBytes: dict[int, bytes] | None = ...,
     ) -> None: ...
 
+class QueryAnswer:
+    answer: TSExecuteStatementResp
+    isAll: bool
+    def __init__(
+        self,
+        *,
+        answer: TSExecuteStatementResp,
+        isAll: bool,
+    ) -> None: ...
+
 class ReadIndexAnswer:
     index: int
     not_leader: bool

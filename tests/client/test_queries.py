@@ -1,7 +1,7 @@
 """What a session asks of a real node, and the tables it gives and takes."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,11 +11,14 @@ import pyarrow as pa
 import pytest
 
 from iotdb_cluster.client import result as results
+from iotdb_cluster.client.connection import ThriftClient
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.errors import CommandRefused, RequestError, RowsRefused, StatusError, ValueRefused
 from iotdb_cluster.members.query.open_queries import OpenQuery
 from iotdb_cluster.types.schema import DataType
-from tests.client.rig import client_ports
+from iotdb_cluster.wire.idl import STRUCTS
+from tests.client.rig import ClientPort, client_ports, status
+from tests.server.rig import serving
 from tests.services.rig import RunningNode
 
 ROWS = 25
@@ -184,6 +187,52 @@ def test_a_result_that_is_closed_early_is_forgotten_by_the_node(session: Session
     with session.query("SELECT i FROM root.q.d", fetch_size=1) as result:
         assert (0, 0) == next(iter(result))
     assert [] == list(result.pages())
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls of all clients from now on."""
+    sent: list[str] = []
+    send = ThriftClient.send
+
+    def noting(self: ThriftClient, method: str, args: Sequence[Any], timeout_ms: int) -> int:
+        sent.append(method)
+        return send(self, method, args, timeout_ms)
+
+    monkeypatch.setattr(ThriftClient, "send", noting)
+    return sent
+
+
+def test_a_small_result_takes_one_call(session: Session, calls: list[str]) -> None:
+    with session.query("SELECT i FROM root.q.d WHERE time < 20") as result:
+        assert [(0, 0), (10, 1)] == list(result)
+        assert [] == list(result.pages())
+    with session.query("SELECT i FROM root.q.d WHERE time < 20") as unread:
+        pass
+    assert [] == list(unread)
+    assert ["query", "query"] == calls
+
+
+def test_a_full_page_may_be_followed_by_another_one(session: Session, calls: list[str]) -> None:
+    assert 20 == len(session.query("SELECT i FROM root.q.d WHERE time < 200", fetch_size=10).read())
+    assert ["query", "fetchResults", "fetchResults"] == calls
+
+
+def test_a_server_that_knows_the_calls_of_the_original_alone_is_asked_by_them(calls: list[str]) -> None:
+    empty = STRUCTS["TSQueryDataSet"].make(time=b"", valueList=[b""], bitmapList=[b""])
+    first = STRUCTS["TSExecuteStatementResp"].make(
+        status=status(), queryId=5, columns=["a"], dataTypeList=["INT32"], operationType="QUERY", queryDataSet=empty
+    )
+    end = STRUCTS["TSFetchResultsResp"].make(status=status(), hasResultSet=False, isAlign=True)
+    mirrored = {"executeQueryStatement": lambda request, c: first, "fetchResults": lambda request, c: end}
+    with (
+        serving({**ClientPort().table(), **mirrored}, service="TSIService") as server,
+        Session([server.address]) as session,
+    ):
+        assert [] == list(session.query("SELECT a FROM root"))
+        assert [] == list(session.query("SELECT a FROM root"))
+    asked = ["executeQueryStatement", "fetchResults"]
+    assert ["openSession", "query", *asked, *asked, "closeSession"] == calls
 
 
 def test_a_query_goes_on_at_the_next_node(node: RunningNode) -> None:

@@ -231,6 +231,25 @@ def test_a_cancelled_query_has_no_more_pages(session, sg):
     assert (400, False) == (code(answer.status), answer.hasResultSet)
 
 
+def extension_query(client, session, statement, fetch_size):
+    made = request(session, statement, fetch_size=fetch_size)
+    answer = client.query(made)
+    return code(answer.answer.status), answer.isAll, answer.answer.queryId
+
+
+@pytest.mark.parametrize("align", ["", " disable align"])
+def test_a_query_of_the_extension_is_over_when_its_first_page_is_all(node, session, sg, align):
+    fill(session, f"{sg}.d", 10, names=("s", "t"))
+    with stock("ClientExtension", node.client_address) as client:
+        for fetch_size, is_all in ((11, True), (10, False), (3, False), (0, False)):
+            *found, query_id = extension_query(client, session, f"select s, t from {sg}.d{align}", fetch_size)
+            assert [200, is_all] == found
+            again = fetch(session, query_id, fetch_size=10)
+            assert (400 if is_all else 200, fetch_size in (0, 3)) == (code(again.status), again.hasResultSet)
+        assert (401, False, None) == extension_query(client, session, f"select nothing from {sg}.d", 10)
+        assert (400, False, None) == extension_query(client, session, f"set storage group to {sg}.x", 10)
+
+
 def test_a_query_that_would_hold_too_much_is_refused_and_leaves_nothing_open(small):
     with logged_in(small) as session:
         names = [f"s{number}" for number in range(40)]

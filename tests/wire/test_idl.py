@@ -120,6 +120,10 @@ def test_the_extension_adds_the_same_calls_to_both_services_and_queries_to_that_
     assert described_methods["MetaExtension"] == described_methods["DataExtension"]
 
 
+def test_the_extension_adds_to_the_client_port_what_a_client_may_do_without() -> None:
+    assert {"report", "query"} == set(described_service(EXTENSION.ClientExtension)["methods"])
+
+
 def test_a_header_is_the_only_argument_that_may_be_absent() -> None:
     optional = {
         field.name

@@ -62,6 +62,8 @@ class SqlService:
             "executeQueryStatement": self.execute_query_statement,
             "executeUpdateStatement": self.execute_update_statement,
             "executeBatchStatement": self.execute_batch_statement,
+            # the extension
+            "query": self.query,
             "fetchResults": self.fetch_results,
             "closeOperation": self.close_operation,
             "cancelOperation": self.cancel_operation,
@@ -93,6 +95,12 @@ class SqlService:
             return await self._query(statement, request, session)
 
         return await self._answered(request.sessionId, work)
+
+    async def query(self, request: Any, connection: object) -> Any:
+        """A query as by `execute_query_statement`; where its first page is all, it ends and the answer says so."""
+        answer = await self.execute_query_statement(request, connection)
+        is_all = answer.queryId is not None and self._queries.end_finished(request.sessionId, answer.queryId)
+        return structs.QueryAnswer(answer=answer, isAll=is_all)
 
     async def execute_update_statement(self, request: Any, connection: object) -> Any:
         """A statement that is no query; a query is refused with 400."""

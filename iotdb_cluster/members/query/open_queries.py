@@ -64,6 +64,12 @@ class OpenQuery:
         pages = self.answer.pages
         return [await one.page(count, max_bytes // len(pages)) for one in pages]
 
+    @property
+    def is_at_end(self) -> bool:
+        """True when its pages were short, since there are no more rows; False also where that is not known yet."""
+        answer = self.answer
+        return answer is not None and all(one.is_at_end for one in answer.pages)
+
     def end(self, why: str) -> None:
         """Let nobody use it any more; what it holds is freed at once, or as soon as the call that uses it notices."""
         self.running.end(why)
@@ -120,7 +126,9 @@ class OpenQueries:
 
     def end(self, query: OpenQuery, why: str) -> None:
         """Forget one query."""
-        self._forget(lambda other: other is query, why)
+        with self._guard:
+            self._queries.pop(query.id, None)
+        query.end(why)
 
     def end_statement(self, session_id: int, statement_id: int) -> None:
         """Forget the queries of a statement."""
@@ -131,7 +139,18 @@ class OpenQueries:
 
     def end_query(self, session_id: int, query_id: int, why: str) -> None:
         """Forget a query; one that is not open is none."""
-        self._forget(lambda query: (query.session_id, query.id) == (session_id, query_id), why)
+        with self._guard:
+            query = self._queries.get(query_id)
+        if query is not None and query.session_id == session_id:
+            self.end(query, why)
+
+    def end_finished(self, session_id: int, query_id: int) -> bool:
+        """Forget a query when it is known to have no more rows; says whether it was."""
+        query = self._queries.get(query_id)
+        if query is None or query.session_id != session_id or not query.is_at_end:
+            return False
+        self.end(query, "it came to its end")
+        return True
 
     def end_session(self, session_id: int) -> None:
         """Forget the queries of a session."""
