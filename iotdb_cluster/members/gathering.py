@@ -13,8 +13,9 @@ FOR_AN_EVENT = 1 << 30
 WAIT_MAX_MS = 10
 """Callers who were just answered are waited for at most so long, whatever their batch took."""
 
-DISTRUST_BATCHES = 16
-"""Callers who did not come back are not waited for again for so many batches."""
+DISTRUST_MAX_BATCHES = 16
+"""Callers who did not come back are not waited for in the next two batches, in four when it happens again, and so on
+up to this many."""
 
 
 @dataclass(slots=True)
@@ -26,7 +27,10 @@ class _Group:
     wanted: int = 0
     """So many proposals are to be there before they are proposed, if they come in time."""
     wanted_until_ms: int = 0
+    missed: int = 0
+    """How often in a row most of those who were waited for did not come."""
     distrusted: int = 0
+    """So many batches are not waited for."""
 
 
 class Gathering:
@@ -34,7 +38,7 @@ class Gathering:
 
     Callers mostly come back with their next call when they were answered. Proposing at once what came meanwhile would
     split them into two halves that take turns, each with a sync and a call of its own on every member: so the callers
-    of a batch that was just answered are waited for, for no longer than their batch took.
+    of a batch that was just answered are waited for, for no longer than twice what their batch took.
     """
 
     def __init__(self) -> None:
@@ -72,7 +76,8 @@ class Gathering:
         lack = of_group.wanted - len(of_group.batch.proposals)
         if lack > 0 and now_ms < of_group.wanted_until_ms:
             return lack
-        of_group.distrusted = DISTRUST_BATCHES if lack > of_group.wanted // 2 else 0
+        of_group.missed = of_group.missed + 1 if lack > of_group.wanted // 2 else 0
+        of_group.distrusted = min(1 << of_group.missed, DISTRUST_MAX_BATCHES) if of_group.missed else 0
         of_group.wanted = 0
         return 0
 
@@ -98,7 +103,7 @@ class Gathering:
             return
         of_group.wanted = len(of_group.batch.proposals) + count
         took_ms = now_ms - of_group.proposed_at_ms
-        of_group.wanted_until_ms = now_ms + min(max(1, took_ms), WAIT_MAX_MS)
+        of_group.wanted_until_ms = now_ms + min(max(1, 2 * took_ms), WAIT_MAX_MS)
 
     def hold(self, busy: Iterable[GroupId], now_ms: int) -> int | None:
         """At the end of a turn: proposals of `busy` groups wait for an event, others for who is expected.

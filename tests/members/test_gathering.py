@@ -1,6 +1,6 @@
 """Which proposals go together: those of a batch's callers, who are waited for, but not for long."""
 
-from iotdb_cluster.members.gathering import DISTRUST_BATCHES, WAIT_MAX_MS, Gathering
+from iotdb_cluster.members.gathering import DISTRUST_MAX_BATCHES, WAIT_MAX_MS, Gathering
 from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.types.entries import EntryKind, Payload
 from iotdb_cluster.types.identity import GroupId
@@ -44,13 +44,13 @@ def test_what_came_meanwhile_waits_with_them() -> None:
     assert 2 == gathering.lack(GROUP, 1_004)
 
 
-def test_they_are_waited_for_no_longer_than_their_batch_took() -> None:
+def test_they_are_waited_for_no_longer_than_twice_what_their_batch_took() -> None:
     gathering = answered_together(3, took_ms=4, then_ms=1_004)
     add(gathering)
     gathering.take_in()
-    assert 1_008 == gathering.hold([], 1_007)
+    assert 1_012 == gathering.hold([], 1_011)
     assert not gathering.is_due
-    assert gathering.hold([], 1_008) is None
+    assert gathering.hold([], 1_012) is None
     assert gathering.is_due
 
 
@@ -65,14 +65,33 @@ def test_who_is_alone_waits_for_nobody() -> None:
     assert 0 == gathering.lack(GROUP, 1_004)
 
 
-def test_callers_who_did_not_come_back_are_not_waited_for_again_for_a_while() -> None:
+def stays_away(gathering: Gathering, at_ms: int) -> int:
+    """Four callers are answered and stay away; how many batches pass until such callers are waited for again."""
+    assert 4 == gathering.lack(GROUP, at_ms)
+    assert 0 == gathering.lack(GROUP, at_ms + WAIT_MAX_MS)
+    passed = 0
+    while True:
+        gathering.answered(GROUP, 4, at_ms + 1_000)
+        if gathering.lack(GROUP, at_ms + 1_000):
+            return passed
+        passed += 1
+
+
+def test_callers_who_did_not_come_back_are_not_waited_for_for_a_while_that_grows() -> None:
     gathering = answered_together(4)
-    assert 0 == gathering.lack(GROUP, 1_008)
-    for number in range(DISTRUST_BATCHES):
-        gathering.answered(GROUP, 4, 2_000 + number)
-        assert 0 == gathering.lack(GROUP, 2_000 + number)
-    gathering.answered(GROUP, 4, 3_000)
-    assert 4 == gathering.lack(GROUP, 3_000)
+    found = [stays_away(gathering, 1_004 + 1_000 * number) for number in range(6)]
+    assert [2, 4, 8, DISTRUST_MAX_BATCHES, DISTRUST_MAX_BATCHES, DISTRUST_MAX_BATCHES] == found
+
+
+def test_who_came_back_is_trusted_again() -> None:
+    gathering = answered_together(4)
+    assert [2, 4] == [stays_away(gathering, 1_004), stays_away(gathering, 2_004)]
+    add(gathering, 3)
+    gathering.take_in()
+    assert 0 == gathering.lack(GROUP, 3_004 + WAIT_MAX_MS), "most of them are there"
+    gathering.take(GROUP, 3_004)
+    gathering.answered(GROUP, 4, 4_004)
+    assert 2 == stays_away(gathering, 4_004)
 
 
 def test_proposals_of_a_busy_group_ask_for_no_turn_until_it_is_free() -> None:
