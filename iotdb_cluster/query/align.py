@@ -53,7 +53,7 @@ class _Ahead:
         """The rows up to `until`."""
         rows = self.rows
         if not len(rows) or int(rows.times[-1]) <= until:
-            self.rows = rows.slice(len(rows), len(rows))
+            self.rows = empty_rows(self.source.data_types)
             return rows
         count = int(np.searchsorted(rows.times, until, "right"))
         self.rows = rows.slice(count, len(rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from iotdb_cluster.timeseries.values import NATIVE, TIME, Times
 from iotdb_cluster.types.schema import DataType
 
 DataTypes = tuple[DataType, ...]
+
+FEW_COLUMNS = 16
+"""No rows of so few columns are kept: each small select needs them several times."""
 
 TEXT_BYTES = 50
 """What one TEXT value takes in memory beside its bytes: the object's head, and the place that names it."""
@@ -35,6 +39,8 @@ class Rows:
 
     def slice(self, low: int, high: int) -> "Rows":
         """Rows `low` to `high`, without copying."""
+        if low == 0 and high >= len(self.times):
+            return self
         return Rows(self.times[low:high], tuple([column.slice(low, high) for column in self.columns]))
 
     def where(self, keep: Mask) -> "Rows":
@@ -57,7 +63,17 @@ class Rows:
 
 def empty_rows(data_types: Sequence[DataType]) -> Rows:
     """No rows, with columns of these types."""
+    if len(data_types) > FEW_COLUMNS:
+        return _empty_rows(data_types)
+    return _few_empty_columns(tuple(data_types))
+
+
+def _empty_rows(data_types: Sequence[DataType]) -> Rows:
     return Rows(np.empty(0, TIME), tuple([Column(np.empty(0, NATIVE[data_type])) for data_type in data_types]))
+
+
+_few_empty_columns = lru_cache(256)(_empty_rows)
+"""Without a row there is nothing in them that anybody could change."""
 
 
 def empty_column(count: int, data_type: DataType) -> Column:

@@ -192,12 +192,13 @@ class Pages:
                 await self._read_on()
                 if self._at_end:
                     break
-            part = self._ready.slice(0, min(count, len(self._ready)))
+            ready = self._ready
+            part = ready.slice(0, min(count, len(ready)))
             fitting, size = rows_that_fit(part, max_bytes)
             if fitting < len(part):
                 part = part.slice(0, fitting if fitting or parts else 1)
                 count = 0
-            self._ready = self._ready.slice(len(part), len(self._ready))
+            self._ready = empty_rows(self.data_types) if part is ready else ready.slice(len(part), len(ready))
             count -= len(part)
             max_bytes -= size
             parts.append(part)

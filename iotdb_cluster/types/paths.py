@@ -94,7 +94,7 @@ class Pattern:
     @classmethod
     def parse(cls, path: str) -> "Pattern":
         """The pattern that `path` is; raises `PathIllegal`."""
-        return cls(path, check_pattern(path))
+        return _parsed(path)
 
     @property
     def has_wildcard(self) -> bool:
@@ -118,6 +118,12 @@ class Pattern:
 
     def _agrees(self, nodes: tuple[str, ...]) -> bool:
         return all(mine in (WILDCARD, theirs) for mine, theirs in zip(self.nodes, nodes, strict=False))
+
+
+@lru_cache(1024)
+def _parsed(path: str) -> Pattern:
+    # One query asks for the same pattern again and again, and so does one client.
+    return Pattern(path, check_pattern(path))
 
 
 def match(pattern: str, path: str) -> bool:

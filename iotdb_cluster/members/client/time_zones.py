@@ -3,6 +3,7 @@
 import re
 import zoneinfo
 from datetime import UTC, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 from iotdb_cluster.errors import RequestError, StatusCode
 
@@ -30,6 +31,7 @@ def normalised(zone_id: str) -> str:
     return zone_id
 
 
+@lru_cache(256)
 def zone_of(zone_id: str) -> tzinfo:
     """The zone that a normalised id names."""
     if zone_id in _FIXED:

@@ -141,12 +141,12 @@ class MetaState:
 
     def storage_group_of(self, path: str) -> str | None:
         """The storage group that `path` (a series, a device, or the group itself) lies in."""
-        end = len(path)
-        while end > 0:
-            position = bisect_left(self.storage_groups, path[:end])
-            if position < len(self.storage_groups) and self.storage_groups[position] == path[:end]:
-                return path[:end]
-            end = path.rfind(".", 0, end)
+        known = self.storage_groups
+        while path:
+            position = bisect_left(known, path)
+            if position < len(known) and known[position] == path:
+                return path
+            path = path.rpartition(".")[0]
         return None
 
     def storage_groups_below(self, path: str) -> tuple[str, ...]:

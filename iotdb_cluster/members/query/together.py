@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Their values in order; the first error, in order, ends the others."""
+    if len(coroutines) == 1:
+        return [await coroutines[0]]
     started: list[_Started[T]] = []
     try:
         for coroutine in coroutines:
