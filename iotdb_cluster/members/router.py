@@ -325,6 +325,9 @@ class Router:
         try:
             answer = await self._context.transport.call(node, port, "propose", (request,), left_ms)
         except RemoteError as failure:
+            if failure.code in _NOT_BEGUN:
+                # It stops, say: whoever asks goes on to the next leader, and is not told that it may have taken effect.
+                raise Unreachable(f"{node}: {failure.message}") from failure
             raise OutcomeUnknown(f"{node} failed on the call: {failure.message}") from failure
         if answer.not_leader:
             leader = None if answer.leader is None else node_of(answer.leader).identifier
@@ -389,6 +392,9 @@ def outcome_of(status: Any) -> Outcome:
     except ValueError:
         return RequestError(f"{code}: {message}")
 
+
+_NOT_BEGUN = frozenset({StatusCode.NO_LEADER, StatusCode.PARTITION_NOT_READY})
+"""What a node answers by an exception that has not begun with a call."""
 
 _KINDS: dict[int, type[RequestError]] = {
     StatusCode.PATH_NOT_EXIST_ERROR: PathNotFound,

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from iotdb_cluster.errors import RemoteError, Unreachable
+from iotdb_cluster.errors import RemoteError, StatusCode, Unreachable
 from iotdb_cluster.members.clock import Clock
 from iotdb_cluster.members.pending import BlockingCall, Pending
 from iotdb_cluster.members.transport import Invocation, Lane, Port
@@ -95,8 +95,11 @@ class PeerTransport:
                     left_ms = min(left_ms, int(timeout_s * 1000))
                 try:
                     result = connection.client.receive(method, seqid, left_ms)
-                except RemoteError:
-                    self._give_back((to, port), connection)
+                except RemoteError as error:
+                    if error.code == StatusCode.NO_LEADER:
+                        connection.client.close()  # who stops says so once, and ends the connection
+                    else:
+                        self._give_back((to, port), connection)
                     raise
                 self._give_back((to, port), connection)
                 return result

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from iotdb_cluster.errors import NoLeader, OutcomeUnknown, SlotMoving
+from iotdb_cluster.errors import NoLeader, OutcomeUnknown, RemoteError, SlotMoving
 from iotdb_cluster.members.clock import Deadline, MonotonicClock
 from iotdb_cluster.members.meta.state import Founding, MetaState
-from iotdb_cluster.members.pending import drive
+from iotdb_cluster.members.pending import Pending, drive
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import NotLeader, Outcome
 from iotdb_cluster.partition.table import PartitionTable
@@ -36,10 +36,11 @@ class OneNode:
         self.moving = 0
         self.fails_after: int | None = None
         self.leader = ME.identifier
-        context: Any = SimpleNamespace(
-            me=ME, clock=MonotonicClock(), settings=Settings(), directory=None, transport=None
+        directory = SimpleNamespace(find=lambda identifier: Node("10.0.0.2", 9003, identifier, 40010))
+        self.context: Any = SimpleNamespace(
+            me=ME, clock=MonotonicClock(), settings=Settings(), directory=directory, transport=None
         )
-        self.router = Router(context, lambda: self.state, lambda group: self)
+        self.router = Router(self.context, lambda: self.state, lambda group: self)
 
     def apply(self, path: str) -> None:
         plan = encode_plan(SetStorageGroupPlan(path))
@@ -123,6 +124,42 @@ def test_a_slot_that_moves_for_too_long_is_told_as_without_effect() -> None:
     with pytest.raises(NoLeader, match="on its way.*no effect"):
         node.delete("root.known.*.s", 100)
     assert [] == node.plans
+
+
+class Stopping:
+    """A transport to a node that leads no more when it has answered so."""
+
+    def __init__(self, node: OneNode, answer: str) -> None:
+        self._node = node
+        self._answer = answer
+
+    def call(self, *_: object) -> Pending[Any]:
+        self._node.leader = ME.identifier
+        pending: Pending[Any] = Pending()
+        pending.fail(RemoteError(self._answer, type=6))
+        return pending
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_repeated"),
+    [
+        ("702 NO_LEADER: this node stops; the call was not begun", True),
+        ("700 PARTITION_NOT_READY: this node has not met the cluster", True),
+        ("500 INTERNAL_SERVER_ERROR: unexpected KeyError", False),
+        ("something else", False),
+    ],
+)
+def test_what_another_node_has_not_begun_is_brought_to_the_next_leader(answer: str, is_repeated: bool) -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.leader = NodeId(2)
+    node.context.transport = Stopping(node, answer)
+    if is_repeated:
+        node.delete("root.known.*.s")
+    else:
+        with pytest.raises(OutcomeUnknown, match=answer.rpartition(": ")[2]):
+            node.delete("root.known.*.s")
+    assert is_repeated == (1 == len(node.plans))
 
 
 @pytest.mark.parametrize("begun", [0, 1, 2])
