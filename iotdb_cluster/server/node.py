@@ -4,6 +4,7 @@ import gc
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,17 @@ from iotdb_cluster.wire.limits import Limits
 
 log = structlog.get_logger()
 
+CALLS_TIMEOUT_S = 1.5
+"""So long what was called on a port before the stop may still take. Who is cut off does not know what became of it."""
+
 STOP_TIMEOUT_S = 1.0
-"""For each part of the node, when it is told to stop; all of them together stay below 5 s."""
+"""For each other part of the node, when it is told to stop."""
+
+STOP_ALL_S = 4.0
+"""For everything behind the hand-over, so that the whole stop stays below 5 s."""
+
+STOP_LEAST_S = 0.2
+"""For a part that comes when this time is over."""
 
 
 class _Greeting:
@@ -147,14 +157,19 @@ class NodeProcess:
         self._node.end()
         if in_good_order:
             drive(self._node.hand_over(), self._clock)
+        ends_at_s = time.monotonic() + STOP_ALL_S
+
+        def at_most(timeout_s: float) -> float:
+            return max(STOP_LEAST_S, min(timeout_s, ends_at_s - time.monotonic()))
+
         # Clients first: what they have under way needs the other two ports.
         for server in reversed(self._servers):
-            server.close(STOP_TIMEOUT_S / 3)
-        stopped = self._turns.stop(STOP_TIMEOUT_S)
-        self._background.stop(STOP_TIMEOUT_S)
-        self._transport.close(STOP_TIMEOUT_S)
+            server.close(at_most(CALLS_TIMEOUT_S))
+        stopped = self._turns.stop(at_most(STOP_TIMEOUT_S))
+        self._background.stop(at_most(STOP_TIMEOUT_S))
+        self._transport.close(at_most(STOP_TIMEOUT_S))
         for life in self._lives:
-            life.join(STOP_TIMEOUT_S / 4)
+            life.join(STOP_LEAST_S)
         if in_good_order and stopped:
             self._node.close()
         self._disk.close()
