@@ -30,18 +30,18 @@ def show_status(status: ClusterStatus, console: Console) -> None:
 def _nodes(status: ClusterStatus) -> Table:
     table = Table(title="nodes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     # What is typed into other commands is never shortened.
-    width = max((len(str(node.identifier)) for node in status.nodes), default=0)
-    table.add_column("identifier", justify="right", no_wrap=True, min_width=width)
-    table.add_column("ip:meta:data:client", overflow="fold")
+    identifiers = [str(node.identifier) for node in status.nodes]
+    addresses = [f"{node.ip}:{node.meta_port}:{node.data_port}:{node.client_port or '?'}" for node in status.nodes]
+    for name, cells in (("identifier", identifiers), ("ip:meta:data:client", addresses)):
+        table.add_column(name, no_wrap=True, min_width=max(map(len, [name, *cells])))
     table.add_column("state")
     for name in ("table", "slots"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    table.add_column("storage groups", min_width=len("storage groups"))
-    for node in status.nodes:
-        ports = f"{node.ip}:{node.meta_port}:{node.data_port}:{node.client_port or '?'}"
+    table.add_column("storage groups", min_width=len("storage"))
+    for node, identifier, address in zip(status.nodes, identifiers, addresses, strict=True):
         table.add_row(
-            str(node.identifier),
-            ports,
+            identifier,
+            address,
             _state(node),
             "-" if node.table_version is None else str(node.table_version),
             str(node.slots),
