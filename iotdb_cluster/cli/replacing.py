@@ -1,6 +1,7 @@
 """`iotdb-cluster add -d`, `replace` and `rejoin`: a node in the background that takes a place in a running cluster."""
 
 import fcntl
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class Place:
         for path in (self.folder / OUTPUT_FILE, Path(self.settings.log_file or self.folder / OUTPUT_FILE)):
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
             if said := [line.strip() for line in lines if line.strip()]:
-                return f"{said[-1]} (the last line of {path})"
+                return f"{_reason(said[-1])} (the last line of {path})"
         return "it said nothing"
 
     def _runs(self) -> bool:
@@ -146,6 +147,14 @@ class Place:
             for each in names:
                 (self.folder / each).rename(aside / each)
         return aside
+
+
+def _reason(line: str) -> str:
+    """Why a node ended, of the line of its log that says so; any other line as it is."""
+    try:
+        return str(json.loads(line)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def asked_nodes(meta: Address) -> Sequence[Address]:
