@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iotdb_cluster.errors import MalformedInput
+from iotdb_cluster.types.bits import every_bit
 from iotdb_cluster.types.schema import DataType
 
 TIME_BYTES = 8
@@ -122,7 +123,7 @@ def side_by_side(series: Sequence[Page]) -> Page:
 
 def _column_for(count: int) -> Callable[[bytes, bytes, DataType], Column]:
     bitmap_bytes = (count + 7) // 8
-    every = np.packbits(np.ones(count, np.bool_)).tobytes()
+    every = every_bit(count)
 
     def column(values: bytes, bitmap: bytes, data_type: DataType) -> Column:
         if len(bitmap) != bitmap_bytes:

@@ -13,7 +13,7 @@ from iotdb_cluster.errors import UnknownGroup
 from iotdb_cluster.members.clock import Clock
 from iotdb_cluster.members.gathering import Gathering
 from iotdb_cluster.members.waiting import Proposal
-from iotdb_cluster.raft.events import Event, Persisted, Propose, Tick
+from iotdb_cluster.raft.events import Event, Persisted, Propose, ReadIndex, Tick
 from iotdb_cluster.storage.journal import Journal
 from iotdb_cluster.types.identity import META_GROUP, EntryId, GroupId
 
@@ -182,7 +182,9 @@ class Runtime:
         for group, waiting in events.items():
             member = self._members.get(group)
             if member is not None:
-                self._stepped.add(group)
+                # A read changes nothing; what is due by time is looked at behind the ticks.
+                if not all(type(event) is ReadIndex for event in waiting):
+                    self._stepped.add(group)
                 member.step_all(waiting, now_ms)
         self._propose(now_ms)
 

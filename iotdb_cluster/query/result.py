@@ -8,6 +8,7 @@ from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.query.rows import DataTypes, Rows, empty_column
 from iotdb_cluster.timeseries.frames import Column
 from iotdb_cluster.timeseries.values import PACKED, PACKED_TIME, Values, native, unpacked_column
+from iotdb_cluster.types.bits import every_bit
 from iotdb_cluster.types.schema import DataType
 
 LENGTH_BYTES = 4
@@ -26,7 +27,7 @@ class PackedRows:
 def packed_rows(rows: Rows, data_types: DataTypes) -> PackedRows:
     """Times big-endian, the values that there are without gaps, and a bit for each row, the first one highest."""
     count = len(rows)
-    every = np.packbits(np.ones(count, np.bool_)).tobytes()
+    every = every_bit(count)
     values: list[bytes] = []
     bitmaps: list[bytes] = []
     for column, data_type in zip(rows.columns, data_types, strict=True):
@@ -44,7 +45,7 @@ def unpacked_rows(packed: PackedRows, data_types: DataTypes) -> Rows:
     if not len(data_types) == len(packed.values) == len(packed.bitmaps):
         raise MalformedInput(f"rows: {len(packed.values)} columns and {len(packed.bitmaps)} bitmaps")
     count = len(times)
-    every = np.packbits(np.ones(count, np.bool_)).tobytes()
+    every = every_bit(count)
     columns: list[Column] = []
     for data_type, values, bitmap in zip(data_types, packed.values, packed.bitmaps, strict=True):
         if bitmap == every:

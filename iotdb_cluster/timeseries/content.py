@@ -222,13 +222,14 @@ class Content:
                 memory=tuple(memory),
                 deletions=deletions,
             )
-            self.pins.update(view.pinned)
+            for pinned in view.pinned:
+                self.pins[pinned] += 1
             return view
 
     def unpin(self, paths: list[str]) -> None:
         """Give the files of a view back; under the lock."""
-        self.pins.subtract(paths)
         for path in paths:
+            self.pins[path] -= 1
             if self.pins[path] <= 0:
                 del self.pins[path]
 

@@ -7,7 +7,7 @@ import pytest
 from iotdb_cluster.errors import UnknownGroup
 from iotdb_cluster.members.runtime import Runtime
 from iotdb_cluster.members.waiting import Proposal
-from iotdb_cluster.raft.events import Event, Propose
+from iotdb_cluster.raft.events import Event, Propose, ReadIndex, TransferLeadership
 from iotdb_cluster.types.entries import EntryKind, Payload
 from iotdb_cluster.types.identity import GroupId
 
@@ -40,12 +40,13 @@ class Member:
     def __init__(self) -> None:
         self.gathers_proposals = False
         self.stepped: list[Event] = []
+        self.looks = 0
 
     def step_all(self, events: Sequence[Event], now_ms: int) -> None:
         self.stepped += events
 
     def after_turn(self, now_ms: int) -> None:
-        pass
+        self.looks += 1
 
 
 def proposal(text: str) -> Proposal:
@@ -90,6 +91,20 @@ def test_proposals_are_gathered_over_turns_until_the_member_has_a_use_for_them(
     runtime.turn()
     runtime.turn()
     assert [[b"a", b"b"]] == proposed(member)
+
+
+def test_a_member_looks_after_what_grows_behind_a_turn_that_did_more_than_read(
+    runtime: Runtime, member: Member
+) -> None:
+    looks = []
+    for events in ([ReadIndex("a"), ReadIndex("b")], [ReadIndex("c"), TransferLeadership()], []):
+        for event in events:
+            runtime.post(GROUP, event)
+        before = member.looks
+        runtime.turn()
+        looks.append(member.looks - before)
+    assert [0, 1, 0] == looks
+    assert 4 == len(member.stepped)
 
 
 def test_gathered_proposals_are_refused_when_the_member_goes(runtime: Runtime, member: Member) -> None:
