@@ -153,11 +153,34 @@ def _report(node: LocalNode) -> Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """What one node has pulled for one move without a break."""
+
+    size: int
+    begun_at_s: float
+    ended_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moves:
-    """What the logs of the nodes say: seconds from fence to open of each move, and copies as (bytes, seconds)."""
+    """What the logs of the nodes say: seconds from fence to open of each move, and what was copied."""
 
     pauses_s: tuple[float, ...]
-    copies: tuple[tuple[int, float], ...]
+    copies: tuple[Copy, ...]
+
+    @property
+    def copied_bytes(self) -> int:
+        """By all nodes of the new group together."""
+        return sum(copy.size for copy in self.copies)
+
+    @property
+    def copying_s(self) -> float:
+        """How long anything was being copied: several nodes copy at once."""
+        total = end = 0.0
+        for copy in sorted(self.copies, key=lambda each: each.begun_at_s):
+            total += max(0.0, copy.ended_at_s - max(end, copy.begun_at_s))
+            end = max(end, copy.ended_at_s)
+        return total
 
 
 def moves_in_logs(cluster: LocalCluster) -> Moves:
@@ -167,12 +190,12 @@ def moves_in_logs(cluster: LocalCluster) -> Moves:
     for node in cluster.nodes:
         for line in (node.folder / "log" / "node.log").read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
+            at_s = datetime.fromisoformat(entry["timestamp"]).timestamp()
             if entry["event"] == "move_step":
                 key = entry["move"], entry["deed"]
-                at_s = datetime.fromisoformat(entry["timestamp"]).timestamp()
                 steps[key] = min(at_s, steps.get(key, at_s))
             elif entry["event"] == "move_copied":
-                copies.append((entry["bytes"], entry["ms"] / 1000))
+                copies.append(Copy(entry["bytes"], at_s - entry["ms"] / 1000, at_s))
     pauses = tuple(at - steps[move, "fence"] for (move, deed), at in sorted(steps.items()) if deed == "open")
     return Moves(pauses, tuple(copies))
 
@@ -180,12 +203,14 @@ def moves_in_logs(cluster: LocalCluster) -> Moves:
 def _figures(load: SteadyLoad, times: tuple[float, float, float], moves: Moves) -> dict[str, Any]:
     begun, added, over = times
     before, during = load.calls.per_s(begun + 1, added), load.calls.per_s(added, over)
-    copied = sum(size for size, _ in moves.copies)
     return {
         "seconds": round(over - added, 2),
         "moves": len(moves.pauses_s),
-        "copied_mb": round(copied / MB, 1),
-        "copied_mb_per_s": round(copied / MB / sum(seconds for _, seconds in moves.copies), 1),
+        "copied_mb": round(moves.copied_bytes / MB, 1),
+        "copied_mb_per_s": round(moves.copied_bytes / MB / moves.copying_s, 1),
+        "copied_mb_per_s_by_one_node": round(
+            moves.copied_bytes / MB / sum(copy.ended_at_s - copy.begun_at_s for copy in moves.copies), 1
+        ),
         "longest_client_wait_s": round(load.calls.longest(added, over), 3),
         "longest_client_wait_before_s": round(load.calls.longest(begun, added), 3),
         "slot_pause_s": {

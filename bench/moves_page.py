@@ -25,7 +25,11 @@ ROWS: tuple[tuple[str, Callable[[Figures], str], str], ...] = (
         lambda each: f"{each['copied_mb']:.0f} MB in {each['moves']} moves",
         "",
     ),
-    ("rate of a copy", lambda each: f"{each['copied_mb_per_s']:.0f} MB/s", "20 MB/s when not limited"),
+    (
+        "rate while anything is copied, all nodes of the new group / one of them",
+        lambda each: f"{each['copied_mb_per_s']:.0f} MB/s / {each['copied_mb_per_s_by_one_node']:.0f} MB/s",
+        "20 MB/s when not limited",
+    ),
     ("longest wait of a write", lambda each: f"{each['longest_client_wait_s']:.2f} s", "1.5 s"),
     (
         "a slot takes no writes (fence to open), median / longest",

@@ -19,6 +19,12 @@ class Directory(Protocol):
         """The node with this identifier, if this node knows it."""
 
 
+class Submit(Protocol):
+    """Runs work in the background, one piece after the other; what is urgent waits for nothing that is not."""
+
+    def __call__(self, work: Callable[[], None], *, is_urgent: bool = False) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Injected, so that the same members run in a node and in the simulator."""
@@ -32,5 +38,4 @@ class Context:
     directory: Directory
     draw: Callable[[int, int], int]
     """A number between two bounds, both included."""
-    submit: Callable[[Callable[[], None]], None]
-    """Run work in the background; one piece after the other."""
+    submit: Submit

@@ -11,7 +11,7 @@ import structlog
 
 from iotdb_cluster.errors import Corruption, OutcomeUnknown, RequestError, StartRefused
 from iotdb_cluster.members.clock import Clock, Deadline
-from iotdb_cluster.members.context import Context
+from iotdb_cluster.members.context import Context, Submit
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.data.offered_files import OfferedFiles
 from iotdb_cluster.members.data.readers import Readers
@@ -71,7 +71,7 @@ class ClusterNode:
         clock: Clock,
         transport: Transport,
         draw: Callable[[int, int], int],
-        submit: Callable[[Callable[[], None]], None],
+        submit: Submit,
         wake: Callable[[], None],
         removed: Callable[[str], None],
         moves: MoveSettings | None = None,

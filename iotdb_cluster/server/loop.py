@@ -111,30 +111,44 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+_Queue = queue.SimpleQueue[Callable[[], None] | None]
+
+
 class Background:
-    """One thread for work that nobody waits for: sealing, compaction. Work reports its faults itself."""
+    """A thread for work that nobody waits for, sealing and compaction, and one for what is urgent.
+
+    Work reports its faults itself.
+    """
 
     def __init__(self, on_fault: Callable[[BaseException], None]) -> None:
         self._on_fault = on_fault
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="background", daemon=True)
+        self._usual: _Queue = queue.SimpleQueue()
+        self._urgent: _Queue = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+            for name, work in (("background", self._usual), ("urgent", self._urgent))
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
-    def submit(self, work: Callable[[], None]) -> None:
-        """Do `work` behind what was submitted before."""
-        self._work.put(work)
+    def submit(self, work: Callable[[], None], *, is_urgent: bool = False) -> None:
+        """Do `work` behind what was submitted before; what is urgent waits for urgent work only."""
+        (self._urgent if is_urgent else self._usual).put(work)
 
     def stop(self, timeout_s: float) -> bool:
-        """End after the present piece of work; False when that takes longer than the time."""
-        self._work.put(None)
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """End after the present pieces of work; False when that takes longer than the time."""
+        ends_at_s = time.monotonic() + timeout_s
+        for queued in (self._usual, self._urgent):
+            queued.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, ends_at_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
+    def _run(self, queued: _Queue) -> None:
+        while (work := queued.get()) is not None:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - told, and the node ends

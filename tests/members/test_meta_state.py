@@ -256,6 +256,11 @@ def test_a_damaged_snapshot_is_refused() -> None:
             continue  # anything else would be a defect; some damage gives another state
 
 
+def test_of_the_members_of_a_group_its_header_is_asked_first() -> None:
+    story = Story(1, 2, 3)
+    assert [2, 1, 3] == [member.identifier for member in story.state.members_of(NodeId(2))]
+
+
 # -- moves of slots ----------------------------------------------------------------------------------------------------
 
 

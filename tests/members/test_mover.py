@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from iotdb_cluster.errors import Unreachable
-from iotdb_cluster.members.moves.mover import PULL_BYTES, Mover, MoveSettings
+from iotdb_cluster.errors import Busy, Unreachable
+from iotdb_cluster.members.moves.mover import PULL_BYTES, SAME_SOURCE_MS, Mover, MoveSettings
 from iotdb_cluster.partition.moves import Decision, GroupSlots, MoveBook
 from iotdb_cluster.storage.disk import RealDisk
 from iotdb_cluster.timeseries.manifest import SealedFile, StorageGroupContent
@@ -17,7 +17,7 @@ from iotdb_cluster.types.identity import EntryId, GroupId, Node, NodeId
 from iotdb_cluster.types.membership import Membership
 
 SOURCE, TARGET = GroupId(7), GroupId(1)
-NODES = {number: Node("127.0.0.1", number, NodeId(number), 100 + number) for number in (1, 2, 3, 7)}
+NODES = {number: Node("127.0.0.1", number, NodeId(number), 100 + number) for number in (1, 2, 3, 5, 7)}
 UNLIMITED_MB = 1 << 40
 
 
@@ -29,6 +29,7 @@ class Source:
         self.files = {}
         self.calls = []
         self.complete_at = set()
+        self.not_fenced_at = set()
         self.then = lambda: None
         """What happens behind the first piece of a file."""
 
@@ -52,6 +53,8 @@ class Source:
         if node.identifier in (2, 3) and node.identifier not in self.complete_at:
             raise Unreachable("not yet")
         self.calls.append(("fenced" if fenced else "offer", move, node.identifier))
+        if fenced and node.identifier in self.not_fenced_at:
+            raise Busy("the fence is not applied here")
         content, _ = self.files[move]
         return SimpleNamespace(content=content.encode(), paths=[str(move)])
 
@@ -69,7 +72,9 @@ class World:
         self.spare_bytes = 1 << 40
         self.offered_files = None
         settings = SimpleNamespace(heartbeat_interval_ms=250, connection_time_out_ms=1_000)
-        clock = SimpleNamespace(now_ms=lambda: 0)
+        self.now_ms = 0
+        self.members_of_source = [7]
+        clock = SimpleNamespace(now_ms=lambda: self.now_ms)
         self.context = SimpleNamespace(clock=clock, settings=settings, me=NODES[1], transport=self.source)
         voters = frozenset(map(NodeId, (1, 2, 3)))
         self.member = SimpleNamespace(
@@ -87,7 +92,8 @@ class World:
 
     @property
     def state(self):
-        return SimpleNamespace(moves=self.book, node=NODES.get, members_of=lambda header: [NODES[header]])
+        members = [NODES[number] for number in self.members_of_source]
+        return SimpleNamespace(moves=self.book, node=NODES.get, members_of=lambda header: members)
 
     def data(self, group):
         return self.member if group == TARGET else None
@@ -124,6 +130,20 @@ def test_a_bulk_that_is_wanted_behind_the_fence_goes_on_where_it_was(world):
     # The next bulk is begun, and gives way at once: what is here of the first one is not pulled again.
     assert [("offer", 1, 7), ("read", 1, 0), ("offer", 2, 7), ("read", 2, 0)] == calls[:4]
     assert [("fenced", 1, 7), ("read", 1, 1), ("read", 1, 2)] == calls[4:7]
+    assert world.mover.ready(1) is not None
+
+
+def test_behind_the_fence_the_source_of_the_bulk_is_asked_and_others_only_when_it_stays_behind(world):
+    """Others have the same points in files of their own: all of them would be copied while writers wait."""
+    world.members_of_source = [7, 5]
+    world.source.offer(1, pieces=1)
+    world.source.offer(2, pieces=1)
+    world.look()
+    world.book = world.book.report_copied(1)
+    world.source.not_fenced_at.add(7)
+    assert [("fenced", 1, 7)] == [call for call in world.look() if call[0] == "fenced"]
+    world.now_ms = SAME_SOURCE_MS
+    assert [("fenced", 1, 7), ("fenced", 1, 5)] == [call for call in world.look() if call[0] == "fenced"]
     assert world.mover.ready(1) is not None
 
 

@@ -62,7 +62,9 @@ class Sealing:
         too_long = member.applied.index - store.covered.index >= settings.log_keep_entries
         is_due = too_long or log_bytes >= settings.log_keep_mb * MIB
         if self._is_wanted or is_due or store.wants_seal(has_time=not self.is_fence_up()):
-            self._begin(store.begin_seal(member.applied, self._context_bytes()))
+            # Writers may wait for what is wanted while a fence is up: not behind another group's seal, too.
+            is_urgent = self._is_wanted and self.is_fence_up()
+            self._begin(store.begin_seal(member.applied, self._context_bytes()), is_urgent=is_urgent)
             self._is_wanted = False
         elif self._may_compact and not self.is_fence_up():
             compaction = store.begin_compaction(max(0, member.room.spare_bytes()), self.is_fence_up)
@@ -89,7 +91,7 @@ class Sealing:
         self._member.context.runtime.call_soon(ask)
         await sealed.within(deadline, OutcomeUnknown(f"the files did not reach entry {index} in time"))
 
-    def run(self, job: Job, finish: Callable[[], None]) -> None:
+    def run(self, job: Job, finish: Callable[[], None], *, is_urgent: bool = False) -> None:
         """Run a job in the background, and finish it in the runtime's thread. A fault stops the node there."""
         self._job = job
         runtime = self._member.context.runtime
@@ -108,10 +110,10 @@ class Sealing:
             else:
                 runtime.call_soon(done)
 
-        self._member.context.submit(work)
+        self._member.context.submit(work, is_urgent=is_urgent)
 
-    def _begin(self, job: Job) -> None:
-        self.run(job, lambda: self._finish(job))
+    def _begin(self, job: Job, *, is_urgent: bool = False) -> None:
+        self.run(job, lambda: self._finish(job), is_urgent=is_urgent)
 
     def _finish(self, job: Job) -> None:
         self._may_compact = True

@@ -127,12 +127,15 @@ class MetaState:
         return None if self.roster is None else self.roster.node(identifier)
 
     def members_of(self, header: NodeId) -> tuple[Node, ...]:
-        """The nodes to ask for a data group: its members as reported last, then those to come; none for no group."""
+        """The nodes to ask for a data group: its members as reported last, then those to come; none for no group.
+
+        The header first, who leads when nothing is wrong.
+        """
         record = None if self.roster is None else self.roster.group(header)
         if self.roster is None or record is None:
             return ()
         coming = (self.roster.wanted_members(header) or frozenset()) - record.members
-        asked = (*sorted(record.members), *sorted(coming))
+        asked = (*sorted(record.members, key=lambda member: (member != header, member)), *sorted(coming))
         return tuple(node for node in map(self.roster.node, asked) if node is not None)
 
     def start_of(self, identifier: NodeId) -> Start | None:

@@ -37,6 +37,9 @@ PULL_BYTES = 1024 * 1024
 ASK_TIMEOUT_MS = 500
 """For the question whether another member has its copy, too; it is asked again."""
 
+SAME_SOURCE_MS = 1_000
+"""Behind a fence nobody but the source of the bulk is asked for so long: it may have yet to apply the fence."""
+
 IDLE_POLL_MIN_MS = 10
 BUSY_POLL_MS = 20
 """How often it looks while anything moves: writers wait behind a fence."""
@@ -84,6 +87,10 @@ class Copying:
     """Of what the source offered last; None before it has."""
     pulled_bytes: int = 0
     is_copied: bool = False
+    source: Node | None = None
+    """Who gave the bulk."""
+    fence_at_ms: int | None = None
+    """When what lies behind the fence was asked for first."""
     copied_at: set[NodeId] = field(default_factory=set)
     """Other members of the target that have the bulk, too, as far as this one asked while it led."""
     ready: MoveContent | None = None
@@ -235,12 +242,28 @@ class Mover:
 
     async def _copy(self, member: DataGroupMember, record: MoveRecord, *, fenced: bool) -> None:
         known = self.copying[record.move.number]
-        asked = self._node.state.members_of(NodeId(record.move.source))
+        asked: Sequence[Node] = self._node.state.members_of(NodeId(record.move.source))
+        if fenced:
+            asked = self._asked_behind_fence(known, asked)
         source = await self._source(record.move.source, asked, record, fenced=fenced)
         await self._pull(member, record.move.number, source, is_urgent=fenced)
         if fenced:
             known.ready = source.content
+        known.source = source.node
         known.is_copied = True
+
+    def _asked_behind_fence(self, known: Copying, members: Sequence[Node]) -> Sequence[Node]:
+        """Who gave the bulk, and for a while nobody else: others have the same points in files of their own.
+
+        So only what came since the bulk is left to copy, while writers wait.
+        """
+        now_ms = self._node.context.clock.now_ms()
+        if known.fence_at_ms is None:
+            known.fence_at_ms = now_ms
+        first = [node for node in members if node == known.source]
+        if first and now_ms - known.fence_at_ms < SAME_SOURCE_MS:
+            return first
+        return (*first, *(node for node in members if node not in first))
 
     async def _fetch(self, group: GroupId, deed: GroupDeed) -> None:
         """Bring what an install entry names, from the leader that wants it entered."""

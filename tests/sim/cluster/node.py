@@ -327,7 +327,7 @@ class SimNode:
         self.clock.ahead_us = us
         self.hardware.network.busy_us[self.place] = us
 
-    def submit(self, work: Act) -> None:
+    def submit(self, work: Act, *, is_urgent: bool = False) -> None:
         """Run work in the background, some time later, one piece after the other."""
         self._background.append(work)
         if len(self._background) == 1:
