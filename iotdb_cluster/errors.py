@@ -156,6 +156,12 @@ class Unreachable(NoLeader):
     """A node could not be called at all: nothing was sent, so nothing took effect."""
 
 
+class ReadOnly(NoLeader):
+    """This member is leaving and could not forward the call, which took no effect."""
+
+    code = StatusCode.NODE_READ_ONLY
+
+
 class SlotMoving(NoLeader):
     """A slot that the group does not serve: it is on its way to another one, or is there; the call took no effect."""
 
@@ -170,12 +176,6 @@ class OutcomeUnknown(RequestError):
     """The call was not answered in time: it may still take effect, at most once."""
 
     code = StatusCode.TIME_OUT
-
-
-class ReadOnly(RequestError):
-    """This member is leaving and takes no write that it cannot forward."""
-
-    code = StatusCode.NODE_READ_ONLY
 
 
 class DiskNearlyFull(RequestError):

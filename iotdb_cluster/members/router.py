@@ -20,6 +20,7 @@ from iotdb_cluster.errors import (
     PathExists,
     PathIllegal,
     PathNotFound,
+    ReadOnly,
     RemoteError,
     RequestError,
     SlotMoving,
@@ -367,10 +368,17 @@ class Router:
             if isinstance(refusal, SlotMoving):
                 raise SlotMoving(f"{refusal.message}; asked again until the time was over, it had no effect")
             name = "the meta group" if group == META_GROUP else f"the data group of header {group}"
-            raise NoLeader(f"no leader of {name} was found in time; it had no effect ({refusal})")
+            reason = f"no leader of {name} was found in time; it had no effect ({refusal})"
+            raise ReadOnly(f"this node leaves the cluster: {reason}") if self._leaves else NoLeader(reason)
         longest_ms = self._context.settings.election_timeout_min_ms // 6
         pause_ms = growing_ms(rounds, RETRY_MS, longest_ms)
         await pause(Deadline(now_ms + min(pause_ms, left_ms - RETRY_MS)))
+
+    @property
+    def _leaves(self) -> bool:
+        """This node is on its way out of the cluster, or gone."""
+        state, me = self._state(), self._context.me.identifier
+        return me in state.tombstones or (state.roster is not None and me in state.roster.leaving)
 
 
 def narrowed_plan(plan: bytes, storage_group: str) -> bytes:

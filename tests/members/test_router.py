@@ -1,12 +1,13 @@
 """Plans over patterns reach every storage group that was acknowledged before, whatever this node has heard of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from iotdb_cluster.errors import NoLeader, OutcomeUnknown, RemoteError, SlotMoving
+from iotdb_cluster.errors import NoLeader, OutcomeUnknown, ReadOnly, RemoteError, SlotMoving, StatusCode
 from iotdb_cluster.members.clock import Deadline, MonotonicClock
 from iotdb_cluster.members.meta.state import Founding, MetaState
 from iotdb_cluster.members.pending import Pending, drive
@@ -97,6 +98,20 @@ def test_a_delete_that_could_not_be_judged_had_no_effect() -> None:
     with pytest.raises(NoLeader):
         node.delete("root.*.d.s")
     assert [] == node.plans
+
+
+def test_what_a_leaving_node_can_not_forward_is_refused_as_read_only() -> None:
+    node = OneNode()
+    node.apply("root.known")
+    node.fails_after = 0
+    with pytest.raises(NoLeader) as caught:
+        node.delete("root.known.*.s", deadline_ms=100)
+    assert StatusCode.NO_LEADER == caught.value.code
+    assert node.state.roster is not None
+    node.state = replace(node.state, roster=replace(node.state.roster, leaving=frozenset({ME.identifier})))
+    with pytest.raises(ReadOnly, match="this node leaves the cluster") as caught:
+        node.delete("root.known.*.s", deadline_ms=100)
+    assert StatusCode.NODE_READ_ONLY == caught.value.code
 
 
 def test_who_meets_a_moving_slot_asks_again_until_it_is_taken_once() -> None:
