@@ -58,14 +58,19 @@ def written(cluster, values):
         session.execute("flush")
 
 
-def copying(cluster, wanted=lambda move: True):
-    """A move whose bulk is being copied right now, by the report of a node that copies it."""
-    for _, report in reports_of(cluster):
-        for move in report.moves:
-            is_halfway = move.total_bytes and 0 < move.copied_bytes < move.total_bytes
-            if move.state == "copying" and is_halfway and wanted(move):
-                return move
-    return None
+def moves_at(node):
+    """The moves whose bulk a node copies right now, by its own report."""
+    report = report_of(node)
+    moves = () if report is None else report.moves
+    return [
+        move for move in moves if move.state == "copying" and move.total_bytes and move.copied_bytes < move.total_bytes
+    ]
+
+
+def copying(cluster):
+    """A move in the middle of its copy, by the report of a node that copies it; new ones, which copy most, first."""
+    found = (move for node in reversed(cluster.nodes) if node.is_running for move in moves_at(node))
+    return next((move for move in found if move.copied_bytes), None)
 
 
 def leader_of(cluster, header):

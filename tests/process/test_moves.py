@@ -83,27 +83,30 @@ def test_moves_end_when_coordinator_or_target_leader_or_source_leader_is_killed_
     values, rows = {}, []
 
     def write_what_will_move(**change):
-        # Between groups that the meta group's leader does not lead: who is killed has one part in the move.
-        coordinator = report_of(leader_of(cluster, None)).node.identifier
-        moving = (name for name, *ends in moving_groups(cluster, **change) if coordinator not in ends)
-        group = next(name for name in moving if name not in values)
+        """Between groups that the meta group's leader does not lead: who is killed has one part in the move."""
+        coordinator = identifier_of(leader_of(cluster, None))
+        moving = (
+            each for each in moving_groups(cluster, **change) if coordinator not in each and each[0] not in values
+        )
+        group, source, target = next(moving)
         values[group] = random_points([group], FEWER_POINTS)[group]
         written(cluster, {group: values[group]})
         rows.extend(writers(cluster, [group]))
+        return source, target
 
-    write_what_will_move()
-    cluster.add_node()
-    kill_in_a_copy(cluster, lambda move: None)
+    source, _ = write_what_will_move()
+    kill_in_a_copy(cluster, leader_of(cluster, None), source, at=cluster.add_node())
     settle(cluster, 4, rows)
-    write_what_will_move()
+    source, _ = write_what_will_move()
     added = cluster.add_node()
-    kill_in_a_copy(cluster, lambda move: move.source)
+    kill_in_a_copy(cluster, leader_of(cluster, source), source, at=added)
     settle(cluster, 5, rows)
     leaving = next(node for node in (added, cluster.nodes[3]) if node is not leader_of(cluster, None))
-    write_what_will_move(without=report_of(leaving).node.identifier)
+    source, target = write_what_will_move(without=identifier_of(leaving))
+    taking = leader_of(cluster, target)
     asked = run_command("remove", address(leaving), "--meta", address(cluster.nodes[0]), "--no-wait")
     assert 3 == asked.returncode, asked.stdout + asked.stderr
-    kill_in_a_copy(cluster, lambda move: move.target)
+    kill_in_a_copy(cluster, taking, source, at=taking)
     assert 0 == leaving.process.wait(60)
     cluster.nodes.remove(leaving)
     settle(cluster, 4, rows)
@@ -114,20 +117,21 @@ def test_moves_end_when_coordinator_or_target_leader_or_source_leader_is_killed_
     wait_for(lambda: not orphans(cluster), f"nothing is left of released slots: {orphans(cluster)}")
 
 
-def kill_in_a_copy(cluster, header_of):
-    """Kill the leader of a group that takes part in a move, and start it again when the move is over without it."""
+def identifier_of(node):
+    return report_of(node).node.identifier
+
+
+def kill_in_a_copy(cluster, victim, source, *, at):
+    """Kill a node while another copies from a source, and start it again when that move is over without it."""
     found = []
 
     def is_known():
-        coordinator = leader_of(cluster, None)
-        move = coordinator and copying(cluster, lambda move: leader_of(cluster, move.target) is not coordinator)
-        found[:] = [] if move is None else [move, leader_of(cluster, header_of(move))]
-        return found and found[1] is not None
+        found[:] = [move for move in moves_at(at) if move.source == source]
+        return found
 
     wait_for(is_known, "a move in the middle of its copy", 60)
-    move, victim = found
     cluster.kill(victim)
-    wait_for(lambda: is_over(cluster, move), f"a move that goes on without {victim.name}", 60)
+    wait_for(lambda: is_over(cluster, found[0]), f"a move that goes on without {victim.name}", 60)
     cluster.start_node(victim)
 
 
