@@ -18,6 +18,7 @@ from tests.process.moving import (
     copying,
     groups_that_will_move,
     leader_of,
+    moves_at,
     moving_groups,
     random_points,
     reports_of,
