@@ -13,6 +13,9 @@ log = structlog.get_logger()
 
 SLEEP_MAX_MS = 1_000
 
+SIGNAL_LOOK_S = 1.0
+"""How late the main thread may hear of a signal that another thread took."""
+
 
 class WakeUp:
     """Lets one thread sleep until another wakes it; a wake-up that comes too early is kept, further ones are one."""
@@ -179,7 +182,9 @@ class End:
 
     def wait(self) -> int:
         """Block until it is time to end; the exit status."""
-        self._ended.wait()
+        # A signal that the system gives to another thread does not wake this one, in which its handler runs.
+        while not self._ended.wait(SIGNAL_LOOK_S):
+            pass
         return self.exit_status
 
     @property
