@@ -15,7 +15,8 @@ LOOK_S = 0.5
 def run_local(node_count: int, folder: Path, client_port: int | None) -> None:
     """Start the nodes, print one JSON line when all is ready, and stop them at SIGINT or SIGTERM.
 
-    A node that dies stays dead: that is what tests and curious people want to see. Raises `StartRefused`.
+    Somebody at a terminal is told how to go on, on standard error. A node that dies stays dead: that is what tests and
+    curious people want to see. Raises `StartRefused`.
     """
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -27,6 +28,14 @@ def run_local(node_count: int, folder: Path, client_port: int | None) -> None:
         if told.is_set():
             return
         print(json.dumps({"nodes": [node.described() for node in cluster.nodes]}), flush=True)
+        if sys.stderr.isatty():
+            first = cluster.nodes[0]
+            print(
+                f"ready, until Ctrl-C; from another terminal: iotdb-cluster sql --node {first.ip}:{first.client_port}, "
+                f"iotdb-cluster status --meta {first.ip}:{first.meta_port}",
+                file=sys.stderr,
+                flush=True,
+            )
         dead: set[str] = set()
         while not told.wait(LOOK_S):
             for node in cluster.nodes:

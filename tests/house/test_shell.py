@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from iotdb_cluster.cli import importing
 from iotdb_cluster.cli.main import app
 from iotdb_cluster.cli.shell.completing import SqlCompleter
-from iotdb_cluster.cli.shell.showing import show_table
+from iotdb_cluster.cli.shell.showing import lines_of_label, show_table
 from iotdb_cluster.cli.shell.splitting import is_complete, split
 from iotdb_cluster.client.session import Session
 from iotdb_cluster.errors import ClusterError, NoLeader, OutcomeUnknown
@@ -126,6 +126,13 @@ def test_tables_fit_the_terminal_and_stop_when_told(node: RunningNode) -> None:
     assert 10 == shown
     assert all(len(line) <= 50 for line in out.getvalue().splitlines())
     assert 1 < out.getvalue().count("2023-12-31T16:00:00.000Z")
+
+
+def test_a_long_label_is_broken_behind_its_dots_and_a_long_name_anywhere() -> None:
+    assert ["root.weather.", "sand_point.temperature"] == lines_of_label("root.weather.sand_point.temperature")
+    assert ["max_value(root.a.b.c)"] == lines_of_label("max_value(root.a.b.c)")
+    assert ["root.", "a" * 22, "aaa.", "b"] == lines_of_label(f"root.{'a' * 25}.b")
+    assert [""] == lines_of_label("")
 
 
 def test_the_password_is_asked_for(run: Callable[..., Result]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,7 @@ ROWS_TOGETHER = 500
 """Rows of one table where nobody pages."""
 
 LABEL_WIDTH = 22
-"""A longer label is broken into lines of so many characters."""
+"""A longer label is broken into lines of at most so many characters."""
 
 BESIDE_CELL = 2
 
@@ -140,7 +141,7 @@ def _cell(value: Any) -> str:
 def _that_fit(labels: list[str], rows: list[list[str]], width: int, has_time: bool) -> Iterator[list[int]]:
     """Columns that fit beside each other, the time in front of each lot; one that never fits stands alone."""
     widths = [
-        BESIDE_CELL + max(min(cell_len(label), LABEL_WIDTH), *(cell_len(row[at]) for row in rows))
+        BESIDE_CELL + max(map(cell_len, (*lines_of_label(label), *(row[at] for row in rows))))
         for at, label in enumerate(labels)
     ]
     front = [0] if has_time else []
@@ -157,8 +158,18 @@ def _that_fit(labels: list[str], rows: list[list[str]], width: int, has_time: bo
 def _table(labels: list[str], rows: list[list[str]], right: list[bool]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
     for label, is_number in zip(labels, right, strict=True):
-        lines = [label[at : at + LABEL_WIDTH] for at in range(0, len(label), LABEL_WIDTH)]
-        table.add_column(Text("\n".join(lines)), justify="right" if is_number else "left", overflow="fold")
+        head = Text("\n".join(lines_of_label(label)))
+        table.add_column(head, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def lines_of_label(label: str) -> list[str]:
+    """The lines of a label above its column: a long path is broken behind its dots, a long name anywhere."""
+    lines = [""]
+    for name in re.findall(r"[^.]*\.|[^.]+$", label):
+        if lines[-1] and cell_len(lines[-1] + name) > LABEL_WIDTH:
+            lines.append("")
+        lines[-1] += name
+    return [line[at : at + LABEL_WIDTH] for line in lines for at in range(0, max(len(line), 1), LABEL_WIDTH)]
