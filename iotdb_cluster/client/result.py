@@ -88,9 +88,9 @@ class Result:
         self.has_time: bool = not answer.ignoreTimeStamp
         self.operation: str = answer.operationType or ""
         distinct = dict(zip(self.columns, self.types, strict=True))
-        names = list(distinct)
+        place_of = {label: place for place, label in enumerate(distinct)}
         self._distinct = tuple(distinct.values())
-        self._places = [names.index(label) for label in self.columns]
+        self._places = [place_of[label] for label in self.columns]
         self._is_aligned = answer.nonAlignQueryDataSet is None
 
     # -- reading -------------------------------------------------------------------------------------------------------

@@ -394,7 +394,8 @@ class Content:
 def _shape(device: Device, measurements: tuple[str | None, ...]) -> RowShape:
     names: list[str] = []
     types: list[DataType] = []
-    for measurement in measurements:
+    places: dict[str, tuple[int, ...]] = {}
+    for at, measurement in enumerate(measurements):
         if measurement is None:
             raise ValueRefused(f"{device.path}: a measurement without a name")
         series = device.series.get(measurement)
@@ -402,11 +403,13 @@ def _shape(device: Device, measurements: tuple[str | None, ...]) -> RowShape:
             raise PathNotFound(f"series {series_path(device.path, measurement)} does not exist")
         names.append(measurement)
         types.append(series.schema.data_type)
+        places[measurement] = (*places.get(measurement, ()), at)
     return RowShape(
         tuple(names),
         tuple(types),
         tuple(CONVERTERS[data_type] for data_type in types),
         tuple(PACKED.get(data_type) for data_type in types),
+        places,
     )
 
 

@@ -51,6 +51,9 @@ class RowShape(NamedTuple):
     packed: tuple[np.dtype[Any] | None, ...]
     """How a tablet's column is packed; None for TEXT. Looking it up by type costs more than using it."""
 
+    places: dict[str, tuple[int, ...]]
+    """Where each measurement stands, so that reading one of many does not look at all."""
+
 
 Row = tuple[int, RowShape, tuple[Value, ...]]
 _Selection = tuple[Times, NDArray[np.intp] | None]
@@ -73,17 +76,15 @@ class SeriesMemory:
 
     def waiting(self) -> Points:
         """The points of the rows, which came after those of the items."""
-        chunk = chunks_of(self.rows, only=self.measurement).get(self.measurement)
+        chunk = chunk_of(self.rows, self.measurement, self.data_type)
         return merged_items(() if chunk is None else (chunk,), self.data_type)
 
     def waiting_at(self, time: int) -> Value | None:
         """The value that the rows have at a time, or None."""
         for at, shape, values in reversed(self.rows):
-            if at == time:
-                for name, value in zip(reversed(shape.measurements), reversed(values), strict=True):
-                    if name == self.measurement:
-                        found: Value = value
-                        return found
+            if at == time and self.measurement in shape.places:
+                found: Value = values[shape.places[self.measurement][-1]]
+                return found
         return None
 
 
@@ -215,27 +216,36 @@ def _shapes(rows: Sequence[Row]) -> list[RowShape]:
     return list({id(row[1]): row[1] for row in rows}.values())
 
 
-def chunks_of(rows: Sequence[Row], only: str | None = None) -> dict[str, Chunk]:
+def chunk_of(rows: Sequence[Row], measurement: str, data_type: DataType) -> Chunk | None:
+    """What the rows have of one measurement, in order, or None."""
+    times: list[int] = []
+    values: list[Value] = []
+    for time, shape, row in rows:
+        for at in shape.places.get(measurement, ()):
+            times.append(time)
+            values.append(row[at])
+    return Chunk(np.array(times, dtype=TIME), array_of(values, data_type)) if times else None
+
+
+def chunks_of(rows: Sequence[Row]) -> dict[str, Chunk]:
     """Rows as one chunk a measurement, in order; series with values in all rows share their times."""
     if not rows:
         return {}
     shape = rows[0][1]
-    if len(_shapes(rows)) == 1 and len(set(shape.measurements)) == len(shape.measurements):
+    if len(_shapes(rows)) == 1 and len(shape.places) == len(shape.measurements):
         times = np.array([row[0] for row in rows], dtype=TIME)
-        chosen = [at for at, name in enumerate(shape.measurements) if only in (None, name)]
         return {
-            shape.measurements[at]: Chunk(times, array_of([row[2][at] for row in rows], shape.data_types[at]))
-            for at in chosen
+            name: Chunk(times, array_of([row[2][at] for row in rows], data_type))
+            for at, (name, data_type) in enumerate(zip(shape.measurements, shape.data_types, strict=True))
         }
     points: dict[str, tuple[DataType, list[int], list[Any]]] = {}
     for time, shape, values in rows:
         for name, data_type, value in zip(shape.measurements, shape.data_types, values, strict=True):
-            if only in (None, name):
-                entry = points.get(name)
-                if entry is None:
-                    entry = points[name] = (data_type, [], [])
-                entry[1].append(time)
-                entry[2].append(value)
+            entry = points.get(name)
+            if entry is None:
+                entry = points[name] = (data_type, [], [])
+            entry[1].append(time)
+            entry[2].append(value)
     return {
         name: Chunk(np.array(times, dtype=TIME), array_of(values, data_type))
         for name, (data_type, times, values) in points.items()

@@ -1,6 +1,9 @@
 """What a store answers about its series, when it wants to be sealed, and what its deletions and compactions leave."""
 
+import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -406,3 +409,36 @@ def test_equal_logs_are_equal_content_however_they_were_sealed(bench_over: Any) 
     assert one.store.content_hash(["root.sg"]) == other.store.content_hash(["root.sg"])
     other.write(InsertPlan(3, "root.sg.d", ("s",), ("0.5",)))
     assert one.store.content_hash() != other.store.content_hash()
+
+
+def lines_run(action: Callable[[], object]) -> int:
+    """How many lines of Python an action runs, those in loops once for each round: its cost on any machine."""
+    count = 0
+
+    def trace(_: Any, event: str, __: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_what_a_series_costs_to_read_does_not_grow_with_the_series_of_its_device(bench_over: Any) -> None:
+    """All of a device with thousands of series were read in the square of their number while rows were in memory."""
+    costs: dict[int, list[int]] = {4: [], 400: []}
+    for count, cost in costs.items():
+        bench = bench_over()
+        names = tuple(f"s{number}" for number in range(count))
+        bench.device("root.sg.d", **dict.fromkeys(names, I))
+        for shape in (names, names[1:]):  # rows of one shape, then of two
+            bench.write(*[InsertPlan(time, "root.sg.d", shape, ("1",) * len(shape)) for time in range(3)])
+            assert [(time, 1) for time in range(3)] == read_all(bench.store, "root.sg.d.s2")
+            cost.append(lines_run(partial(read_all, bench.store, "root.sg.d.s2")))
+            cost.append(lines_run(partial(bench.store.last_point, "root.sg.d.s2", I, 0, 2)))
+    assert costs[4] == costs[400]

@@ -120,7 +120,8 @@ class Selecting:
     def _plain(self, select: Select, selection: Selection) -> RowStream:
         wanted = list(dict.fromkeys(target.position for target in selection.targets))
         stream = self._reading.rows(selection, wanted, _most_rows(select))
-        positions = [wanted.index(target.position) for target in selection.targets]
+        places = {position: place for place, position in enumerate(wanted)}
+        positions = [places[target.position] for target in selection.targets]
         return stream if positions == list(range(len(wanted))) else Chosen(stream, None, positions)
 
     def _apart(self, select: Select, selection: Selection) -> list[RowStream]:
