@@ -24,9 +24,10 @@ class CutOff(MalformedInput):
 class Budget:
     """What one message may still spend on elements."""
 
-    __slots__ = ("elements",)
+    __slots__ = ("_most", "elements")
 
     def __init__(self, elements: int) -> None:
+        self._most = elements
         self.elements = elements
 
     def spend(self, count: int) -> None:
@@ -35,7 +36,7 @@ class Budget:
             raise MalformedInput(f"a size of {count}")
         self.elements -= count
         if self.elements < 0:
-            raise MalformedInput("more elements than a message may have")
+            raise MalformedInput(f"more elements than the {self._most} that a message may have: send it in parts")
 
 
 class Walk(ABC):
@@ -156,8 +157,9 @@ class Walk(ABC):
     def text(self, most_bytes: int | None = None) -> str:
         """A string; only UTF-8 is one."""
         length = self.length()
-        if length > (self.limits.string_bytes if most_bytes is None else most_bytes):
-            raise MalformedInput(f"a string of {length} bytes")
+        most = self.limits.string_bytes if most_bytes is None else most_bytes
+        if length > most:
+            raise MalformedInput(f"a string of {length} bytes: at most {most} are possible")
         raw = self.take(length)
         try:
             return raw.decode()

@@ -83,7 +83,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "an unknown type": (with_unknown(77, b""), "unknown type 77"),
     "a string of negative length": (with_field(2, field(STRING, 2, i32(-1))), "length of -1"),
     "a string longer than what is left": (with_field(2, field(STRING, 2, HUGE)), "string of 2147483647 bytes"),
-    "a string above its limit": (with_field(2, field(STRING, 2, string("d" * 5000))), "string of 5000 bytes"),
+    "a string above its limit": (
+        with_field(2, field(STRING, 2, string("d" * 5000))),
+        "string of 5000 bytes: at most 4096",
+    ),
     "a string that is not UTF-8": (with_field(2, field(STRING, 2, string(b"root.\xc3\x28"))), "not UTF-8"),
     "a list of negative size": (with_field(3, field(LIST, 3, bytes((STRING,)) + i32(-1))), "size of -1"),
     "a list of more than is left": (with_field(3, field(LIST, 3, bytes((STRING,)) + i32(900))), "900 elements in"),
