@@ -31,6 +31,9 @@ from iotdb_cluster.wire.schemas import encode_schemas
 
 READ_FILE_MAX_BYTES = 4 * 1024 * 1024
 
+STRANGERS_TERMS_AHEAD = 2**32
+"""A stranger's call may raise a term, but not so that none is left for the elections of all time to come."""
+
 
 _ASK_ANOTHER = frozenset({StatusCode.NO_LEADER, StatusCode.TIME_OUT, StatusCode.PARTITION_NOT_READY})
 """What a member says, or is said of it, after which another member may know more."""
@@ -108,10 +111,23 @@ class RaftService:
 
     # -- Raft --------------------------------------------------------------------------------------------------------
 
-    async def send_heart_beat(self, request: Any, connection: object) -> Any:
+    @staticmethod
+    def _check_term(term: int, member: MetaGroupMember | DataGroupMember | None, connection: PeerConnection) -> None:
+        """Raise `MalformedInput` for a term out of all reach that comes from somebody who has not said `hello`."""
+        if member is None or connection.peer_identity is not None:
+            return
+        most = member.raft.term + STRANGERS_TERMS_AHEAD
+        if term > most:
+            raise MalformedInput(
+                f"a term of {term}, from a caller that is no known node: the term here is {member.raft.term}, "
+                f"at most {most} is possible"
+            )
+
+    async def send_heart_beat(self, request: Any, connection: PeerConnection) -> Any:
         """Heartbeat of a leader; asked for the identifier, this node tells it."""
         message = convert.heartbeat(self._addressed(request))
         member = self._raft_member(request.header)
+        self._check_term(message.term, member, connection)
         if member is None:
             response = self._heartbeat_of_a_blind_node(request)
         else:
@@ -132,24 +148,26 @@ class RaftService:
         response.requirePartitionTable = request.partitionTableBytes is None
         return response
 
-    async def start_election(self, request: Any, connection: object) -> int:
+    async def start_election(self, request: Any, connection: PeerConnection) -> int:
         """A vote is asked for."""
-        return await self._vote(request, pre=False, handover=False)
+        return await self._vote(request, connection, pre=False, handover=False)
 
-    async def vote(self, request: Any, pre_vote: bool, handover: bool, connection: object) -> int:
+    async def vote(self, request: Any, pre_vote: bool, handover: bool, connection: PeerConnection) -> int:
         """Extension: a vote request that the mirrored call cannot say."""
-        return await self._vote(request, pre=pre_vote, handover=handover)
+        return await self._vote(request, connection, pre=pre_vote, handover=handover)
 
-    async def _vote(self, request: Any, *, pre: bool, handover: bool) -> int:
+    async def _vote(self, request: Any, connection: PeerConnection, *, pre: bool, handover: bool) -> int:
         message = convert.vote_request(self._addressed(request), pre=pre, handover=handover)
         member = self._raft_member(request.header)
+        self._check_term(message.term, member, connection)
         if member is None:
             return int(Verdict.NOT_IN_GROUP)
         return convert.number(await member.receive(message))
 
-    async def timeout_now(self, term: int, leader: Any, header: Any, connection: object) -> int:
+    async def timeout_now(self, term: int, leader: Any, header: Any, connection: PeerConnection) -> int:
         """Extension: the leader wants this member to campaign at once."""
         member = self._raft_member(header)
+        self._check_term(term, member, connection)
         if member is None or self._node.is_stopping:
             return int(Verdict.NOT_IN_GROUP)
         return convert.number(await member.receive(convert.timeout_now(term, leader)))
@@ -165,6 +183,7 @@ class RaftService:
     async def _append(self, term: int, entries: Sequence[bytes], header: Any, connection: PeerConnection) -> int:
         message = convert.append_request(term, list(entries))
         member = self._raft_member(header)
+        self._check_term(term, member, connection)
         if member is None:
             blind = self._port is Port.META
             return int(Verdict.PARTITION_TABLE_UNAVAILABLE if blind else Verdict.NOT_IN_GROUP)

@@ -141,6 +141,20 @@ def test_what_has_no_meaning_is_an_exception_and_changes_nothing(node, meta, cal
     assert term == node.group(None).term
 
 
+def test_a_stranger_cannot_use_up_the_terms(led):
+    """One heartbeat with a term that has hardly another above it would leave the group without elections for ever."""
+    client, head, group = led
+    most = group.term + 2**32
+    for call in (
+        lambda: client.sendHeartBeat(heartbeat(most + 1, stranger(), head)),
+        lambda: client.startElection(election(most + 1, stranger(), FAR, head, FAR)),
+        lambda: append(client, most + 1, empty(most + 1, 99), EntryId(1, 98), head),
+    ):
+        assert f"at most {most} is possible" in refused(call)
+    assert LEADER_ONLINE == client.startElection(election(most, stranger(), FAR, head, FAR))
+    assert client.requestCommitIndex(head) >= group.commit_index
+
+
 def test_an_unknown_entry_type_is_named(meta):
     request = CLUSTER.AppendEntryRequest(term=1, entry=b"\x0f" + bytes(32))
     assert "15" in refused(lambda: meta.appendEntry(request))
