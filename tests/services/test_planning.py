@@ -2,7 +2,14 @@
 
 import pytest
 
-from iotdb_cluster.errors import PathIllegal, PathNotFound, RequestError, StorageGroupUnknown, Unsupported, ValueRefused
+from iotdb_cluster.errors import (
+    PathIllegal,
+    PathNotFound,
+    RequestError,
+    StorageGroupUnknown,
+    Unsupported,
+    ValueRefused,
+)
 from iotdb_cluster.members.data.planning import Planner, check_target
 from iotdb_cluster.types.plans import (
     CreateTimeseriesPlan,
@@ -84,6 +91,15 @@ def test_for_a_row_that_would_be_refused_nothing_is_created(values):
     plans, own = prepared(row(**values))
     assert [] == plans
     assert isinstance(own[0], ValueRefused)
+
+
+def test_a_measurement_of_several_nodes_creates_nothing():
+    """Its series would be another device's, and the row, which looks in its own, would be refused all the same."""
+    tablet = TabletPlan(DEVICE, ("deep.er",), (DataType.FLOAT,), 1, bytes(8), (bytes(4),))
+    plans, own = prepared(InsertPlan(1, DEVICE, ("deep.er",), ("1",)), tablet)
+    assert ([], [PathIllegal] * 2) == (plans, [type(each) for each in own])
+    plans, _ = prepared(InsertPlan(1, DEVICE, ("'deep.er'",), ("1",)))
+    assert [created("'deep.er'", DataType.INT64)] == made_of(plans)
 
 
 def test_values_that_are_missing_or_too_many_create_nothing():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from iotdb_cluster.errors import (
+    PathIllegal,
     PathNotFound,
     RequestError,
     StorageGroupUnknown,
@@ -183,7 +184,7 @@ class Planner:
         known = self.device_schema(device)
         if known and all(name in known for name in plan.measurements):
             return
-        paths.check_device(device)
+        levels = len(paths.check_device(device))
         if not plan.measurements:
             raise ValueRefused(f"{device}: the row has no measurements")
         missing: dict[str, DataType] = {}
@@ -198,7 +199,9 @@ class Planner:
             elif path in missing:
                 data_type = missing[path]
             elif self.auto_create:
-                paths.check_series(path)
+                if len(paths.check_series(path)) != levels + 1:
+                    # Such a series would be another device's, and the row could never be written.
+                    raise PathIllegal(f"{device}: the measurement {name[:100]!r} is more than one node of a path")
                 data_type = missing[path] = _type_of(plan, position, name)
             else:
                 raise PathNotFound(f"{path} does not exist and enable_auto_create_schema is off")
