@@ -1,5 +1,6 @@
 """How soon a node that could not be reached is tried again."""
 
+import re
 import threading
 from collections.abc import Callable
 
@@ -8,6 +9,9 @@ from iotdb_cluster.errors import Unreachable
 FIRST_PAUSE_MS = 20
 LONGEST_PAUSE_MS = 500
 """Well below an election time-out: a node that came back must hear its leader before it campaigns."""
+
+_TIME = re.compile(r"\d+ ms")
+"""A peer that hangs is waited for a millisecond more or less each time: that is no news."""
 
 
 class Backoff:
@@ -32,7 +36,7 @@ class Backoff:
     def failed(self, why: str) -> bool:
         """An attempt failed; True when the reason is news."""
         with self._guard:
-            news = self._pause_ms == 0 or why != self._why
+            news = self._pause_ms == 0 or _TIME.sub("", why) != _TIME.sub("", self._why)
             self._why = why
             self._pause_ms = min(LONGEST_PAUSE_MS, max(FIRST_PAUSE_MS, 2 * self._pause_ms))
             self._next_at_ms = self._now_ms() + self._draw(self._pause_ms // 2, self._pause_ms)

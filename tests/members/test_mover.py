@@ -186,3 +186,24 @@ def test_nothing_is_copied_to_a_disk_that_has_no_room_for_it_until_it_has(world,
     assert [("offer", 1, 7), ("offer", 2, 7), ("read", 2, 0)] == world.look()[:3]
     world.spare_bytes += 1
     assert [("offer", 1, 7), ("read", 1, 0), ("read", 1, 1)] == world.look()[:3]
+
+
+def test_a_bulk_is_copied_no_faster_than_the_settings_say_and_what_writers_wait_for_at_once(world):
+    world.mover = Mover(world, MoveSettings(mb_per_second=2))
+    world.source.offer(1, pieces=3)
+    world.source.offer(2, pieces=1)
+    work = world.mover.work()
+    for read in range(3):
+        until = work.send(None).deadline
+        assert 500 * (read + 1) == until.at_ms  # a piece of 1 MiB every half second
+        assert ("read", 1, read) == world.source.calls[-1]
+        world.now_ms = until.at_ms
+    work.close()
+
+    world.source.offer(2, pieces=4)
+    world.book = world.book.report_copied(2)
+    world.source.calls.clear()
+    work = world.mover.work()
+    work.send(None)
+    work.close()
+    assert [("read", 2, piece) for piece in range(4)] == [call for call in world.source.calls if call[1] == 2][1:5]

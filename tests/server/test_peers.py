@@ -461,6 +461,16 @@ def test_attempts_at_a_dead_peer_get_rarer_and_start_afresh_after_a_success() ->
     backoff.check()
 
 
+def test_a_peer_that_hangs_is_told_once() -> None:
+    """Its attempts end after 1499 or 1500 ms: that was a line in the log every second for as long as it hung."""
+    backoff = Backoff(HandClock().now_ms, lambda low, high: high)
+    said = [
+        backoff.failed(f"no hello: 127.0.0.1:9003 gave no answer within {time_ms} ms") for time_ms in (1500, 1499, 9)
+    ]
+    assert [True, False, False] == said
+    assert backoff.failed("127.0.0.1:9003 cannot be reached: Connection refused")
+
+
 def test_a_refused_connection_fails_at_once_and_the_next_call_does_not_even_try(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
