@@ -1,14 +1,18 @@
 """The main job can tell good from bad: what it expects, what it finds missing, and what it calls an outage."""
 
+import contextlib
 import dataclasses
 import io
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from iotdb_cluster.demo import __main__ as main_job
+from iotdb_cluster.demo import load_and_lose
 from iotdb_cluster.demo.beats import Beats
 from iotdb_cluster.demo.comparing import compare_all
 from iotdb_cluster.demo.loading import Loader, LoadReport
@@ -16,11 +20,12 @@ from iotdb_cluster.demo.plot import draw_temperatures
 from iotdb_cluster.demo.slot_watch import SlotWatch
 from iotdb_cluster.demo.stations import STATIONS, Points, load_station, sites_of
 from iotdb_cluster.demo.time_line import TimeLine
-from iotdb_cluster.errors import OutcomeUnknown, StartRefused
+from iotdb_cluster.errors import CommandRefused, OutcomeUnknown, StartRefused
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.identity import Node, NodeId
 from iotdb_cluster.types.report import Report
+from iotdb_cluster.wire.tables import TableLayout
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -67,9 +72,40 @@ def test_every_data_group_of_three_nodes_holds_some_sites(sites):
     assert 16 == held.total()
 
 
+def test_a_data_group_without_a_site_stops_it(sites, monkeypatch):
+    nodes = [Node("127.0.0.1", port, NodeId(port), port + 10) for port in (1, 2, 3)]
+    table = PartitionTable.initial(nodes, replica_num=3)
+    layout = TableLayout(10_000, tuple((node, table.slots_of(node.identifier)) for node in nodes))
+    cluster = SimpleNamespace(nodes=[SimpleNamespace(ip="127.0.0.1", meta_port=1)])
+    meta = SimpleNamespace(partition_table=lambda: layout)
+    monkeypatch.setattr(load_and_lose, "create_storage_groups", lambda nodes, names: None)
+    monkeypatch.setattr(load_and_lose, "MetaClient", lambda address: contextlib.nullcontext(meta))
+    console = Console(file=io.StringIO())
+    load_and_lose._spread(cluster, sites, console)
+    of_two = [site for site in sites if 3 != table.header_of(slot_of(site.storage_group))]
+    with pytest.raises(CommandRefused, match="data group 3 holds no site"):
+        load_and_lose._spread(cluster, of_two, console)
+
+
 def test_a_missing_file_stops_it():
     with pytest.raises(StartRefused, match="there is no such file"):
         load_station(DATA / "nowhere.csv")
+
+
+# ---- how it ends
+
+
+@pytest.mark.parametrize(("scene", "status"), [("all right", 0), ("a difference", 1), ("an error", 1)])
+def test_the_exit_status_is_0_only_when_all_was_right(monkeypatch, tmp_path, scene, status):
+    def play(cluster, data, plot, console):
+        if scene == "an error":
+            raise CommandRefused("nothing came of it")
+        return scene == "all right"
+
+    monkeypatch.setitem(main_job.SCENES, "load-and-lose", play)
+    assert status == main_job.main(["--dir", str(tmp_path)])
+    # What went wrong can be looked into.
+    assert status == len(list(tmp_path.glob("*/cluster")))
 
 
 # ---- what is found
