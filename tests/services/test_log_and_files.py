@@ -5,7 +5,6 @@ import pytest
 from iotdb_cluster.types.identity import GroupId
 from tests.services.rig import RPC, code, logged_in, one_node, wait_for
 
-
 FOUNDING = 1
 """The entry that a log of a data group begins with."""
 
