@@ -41,6 +41,29 @@ def test_35_a_new_node_loses_its_power_while_it_joins(moment: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("moment", ["in a pull", "behind its install"])
+def test_35_a_new_node_that_dies_in_mid_move_for_good_is_removed_and_the_next_one_joins(moment: str) -> None:
+    """The moves to it would stand still, and every later change be answered -10 (design 4.9, 5.4)."""
+    scene = MovingScene(**MANY).boot()
+    scene.write_everywhere()
+    lost = scene.add()
+    holds = {
+        "in a pull": lambda: scene.is_pulling(lost),
+        "behind its install": lambda: scene.has_deed(lost, Deed.INSTALL),
+    }
+    scene.until(holds[moment])
+    scene.crash(lost)
+    scene.remove(lost)
+    scene.write_everywhere()
+    scene.balanced()
+    assert 3 == len(scene.table.nodes)  # type: ignore[union-attr]
+    scene.add()
+    scene.balanced()
+    assert 4 == len(scene.table.nodes)  # type: ignore[union-attr]
+    scene.check_everything()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["crash", "cut off"])
 def test_36_the_source_of_a_slot_crashes_or_loses_its_leadership_in_a_pull(what: str) -> None:
     scene = MovingScene(**MANY).boot()
