@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from iotdb_cluster.errors import UnknownGroup
+from iotdb_cluster.errors import StorageFailure, UnknownGroup
 from iotdb_cluster.members.runtime import Runtime
 from iotdb_cluster.members.waiting import Proposal
-from iotdb_cluster.raft.events import Event, Propose, ReadIndex, TransferLeadership
+from iotdb_cluster.raft.events import Event, Persisted, Propose, ReadIndex, Tick, TransferLeadership
 from iotdb_cluster.types.entries import EntryKind, Payload
-from iotdb_cluster.types.identity import GroupId
+from iotdb_cluster.types.identity import EntryId, GroupId
 
 GROUP = GroupId(7)
 
@@ -114,3 +114,74 @@ def test_gathered_proposals_are_refused_when_the_member_goes(runtime: Runtime, m
     runtime.turn()
     runtime.remove(GROUP)
     assert isinstance(waiting.pending.error, UnknownGroup)
+
+
+def test_what_waits_is_stepped_before_timers(runtime: Runtime, member: Member) -> None:
+    """After a pause the heartbeat that came meanwhile counts before the election time-out that passed meanwhile."""
+    member.next_deadline_ms = 1_000
+    runtime.post(GROUP, ReadIndex("a"))
+    runtime.turn()
+    assert [ReadIndex, Tick] == [type(event) for event in member.stepped]
+
+
+class SavingJournal(IdleJournal):
+    """A log whose syncs are noted in `done`, or fail."""
+
+    def __init__(self, done: list[str]) -> None:
+        self._done = done
+        self.fails = False
+
+    def sync(self) -> None:
+        if self.fails:
+            raise StorageFailure("sync", "raft/1.log")
+        self._done.append("sync")
+        self.unsynced_bytes = 0
+
+
+class SavingMember(Member):
+    """Saves an entry, and says something once that is durable, for each event but `Persisted`."""
+
+    next_deadline_ms = 1_000
+
+    def __init__(self, group: int, runtime: Runtime, journal: SavingJournal, done: list[str]) -> None:
+        super().__init__()
+        self.group = GroupId(group)
+        self._runtime, self._journal, self._done = runtime, journal, done
+
+    def step_all(self, events: Sequence[Event], now_ms: int) -> None:
+        for event in events:
+            self._done.append(f"{type(event).__name__} {self.group}")
+            if not isinstance(event, Persisted):
+                self._journal.unsynced_bytes += 1
+                self._runtime.entries_saved(self.group, EntryId(1, 1))
+                self._runtime.after_sync(lambda: self._done.append(f"said {self.group}"))
+
+
+@pytest.fixture
+def saving() -> tuple[Runtime, SavingJournal, list[str]]:
+    """Two groups with something to do, both due by time."""
+    done: list[str] = []
+    journal = SavingJournal(done)
+    runtime = Runtime(clock=Clock(), journal=journal, wake=lambda: None)  # type: ignore[arg-type]
+    for group in (7, 8):
+        runtime.add(SavingMember(group, runtime, journal, done))
+        runtime.post(GroupId(group), ReadIndex("a"))
+    return runtime, journal, done
+
+
+def test_one_sync_covers_all_groups_behind_what_is_due_and_before_what_stands_on_it(
+    saving: tuple[Runtime, SavingJournal, list[str]],
+) -> None:
+    runtime, _, done = saving
+    runtime.turn()
+    # A tick sends heartbeats: they wait for no disk.
+    assert ["ReadIndex 7", "ReadIndex 8", "Tick 7", "Tick 8", "sync"] == done[:5]
+    assert ["said 7", "said 8", "said 7", "said 8", "Persisted 7", "Persisted 8"] == done[5:]
+
+
+def test_behind_a_failed_sync_nothing_is_said(saving: tuple[Runtime, SavingJournal, list[str]]) -> None:
+    runtime, journal, done = saving
+    journal.fails = True
+    with pytest.raises(StorageFailure):
+        runtime.turn()
+    assert [] == [each for each in done if each.startswith(("said", "Persisted"))]
