@@ -6,6 +6,7 @@ was reported (the members of each group). Where the two differ, whoever leads a 
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from iotdb_cluster.errors import ChangeRunning, MetadataRefused
 from iotdb_cluster.partition.table import PartitionTable
@@ -61,7 +62,11 @@ class Roster:
 
     def node(self, identifier: NodeId) -> Node | None:
         """The node of this identifier, if it is in the cluster."""
-        return next((node for node in (*self.table.nodes, *self.joining) if node.identifier == identifier), None)
+        return self._by_identifier.get(identifier)
+
+    @cached_property
+    def _by_identifier(self) -> dict[NodeId, Node]:
+        return {node.identifier: node for node in (*self.joining, *self.table.nodes)}
 
     def is_joining(self, identifier: NodeId) -> bool:
         """True for a node that was added and has no place on the ring yet."""

@@ -72,13 +72,17 @@ class PartitionTable:
         return tuple(node.identifier for node in self.nodes)
 
     @cached_property
+    def runs(self) -> tuple[tuple[int, NodeId], ...]:
+        """The owners of all slots in their order, as lengths of runs of the same one."""
+        return tuple((len(list(same)), owner) for owner, same in groupby(self.owners))
+
+    @cached_property
     def _slots(self) -> dict[NodeId, tuple[Slot, ...]]:
         owned: dict[NodeId, list[Slot]] = {header: [] for header in self.headers}
         first = 0
-        for owner, same in groupby(self.owners):
-            end = first + len(list(same))
-            owned[owner] += range(first, end)
-            first = end
+        for length, owner in self.runs:
+            owned[owner] += range(first, first + length)
+            first += length
         return {header: tuple(slots) for header, slots in owned.items()}
 
     @cached_property

@@ -6,7 +6,7 @@ iterates here is sorted, so that equal values are equal bytes on every node.
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, groupby
+from itertools import chain
 from typing import TypeVar
 
 from iotdb_cluster.errors import MalformedInput
@@ -138,8 +138,7 @@ def write_table(writer: Writer, table: PartitionTable) -> None:
     writer.i32(table.replica_num)
     writer.i64(table.meta_index)
     writer.each(table.nodes, writer.node)
-    runs = [(len(list(same)), owner) for owner, same in groupby(table.owners)]
-    writer.pairs(runs)
+    writer.pairs(table.runs)
 
     def write_held(holder: tuple[NodeId, tuple[tuple[int, NodeId], ...]]) -> None:
         writer.i32(holder[0])

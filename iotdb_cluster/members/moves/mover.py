@@ -228,10 +228,12 @@ class Mover:
             return
         book = self._node.state.moves
         for group, move in sorted(self._staged):
+            if book.record(move) is not None:
+                continue  # asking what lies here costs a look at the disk
             member_now = self._node.data(group)
             if member_now is None or move not in member_now.store.staged_moves():
                 self._staged.discard((group, move))
-            elif book.record(move) is None:
+            else:
                 self._node.context.runtime.call_soon(partial(member_now.end_move_if_over, move))
 
     async def _tried(self, move: int, copying: Coroutine[Any, None, None]) -> None:
