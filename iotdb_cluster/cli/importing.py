@@ -111,7 +111,7 @@ def import_file(
     with ExitStack() as opened:
         bad = None if bad_rows is None else _BadRows(bad_rows, opened, from_byte=state.bad_bytes)
         chunks: Iterator[list[Rows]] = file.chunks(rows_max, skip=state.rows, on_bad=bad)
-        for tablets in chunks:
+        for tablets in chunks if bad is not None else _with_way_out(chunks):
             points = state.points
             for each in tablets:
                 points += session.insert_tablet(
@@ -123,6 +123,14 @@ def import_file(
             told(state.rows, state.points)
     bookmark.done()
     return Imported(state.rows, state.points, state.bad)
+
+
+def _with_way_out(chunks: Iterator[list[Rows]]) -> Iterator[list[Rows]]:
+    """The same; the first row that cannot be read ends the import, and says how it need not."""
+    try:
+        yield from chunks
+    except ValueRefused as error:
+        raise ValueRefused(f"{error.message}; --bad-rows FILE sets such rows aside and goes on") from error
 
 
 def _opened(

@@ -106,6 +106,8 @@ def test_a_bad_file(complaint: Callable[..., str], text: str, said: str) -> None
     line = complaint("import", "x.csv")
     assert line.startswith("x.csv")
     assert said in line
+    # A bad row has a way out, a bad head has none.
+    assert ("line 2" in line) == line.endswith("; --bad-rows FILE sets such rows aside and goes on")
 
 
 def test_a_type_or_a_time_that_is_none(complaint: Callable[..., str]) -> None:
@@ -127,6 +129,9 @@ def test_files_and_folders_that_are_not_there(complaint: Callable[..., str]) -> 
     assert "folder: is not the folder of a node" == complaint("check", "folder")
     Path("x.parquet").write_bytes(b"no Parquet")
     assert "x.parquet: is no Parquet file" in complaint("import", "x.parquet")
+    assert "none.sql: No such file or directory" == complaint("sql", "-e", "\\i none.sql")
+    Path("x.sql").write_bytes(b"select \xff")
+    assert "x.sql: is no text in UTF-8: invalid start byte at byte 7" == complaint("sql", "-e", "\\i x.sql")
 
 
 def test_a_local_cluster_that_cannot_be(complaint: Callable[..., str], node: RunningNode) -> None:

@@ -117,8 +117,10 @@ class Statements:
             raise CommandRefused(f"{path}: files that include each other more than {INCLUDE_DEPTH} levels deep")
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandRefused(f"{path}: {error}") from error
+        except OSError as error:
+            raise CommandRefused(f"{path}: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise CommandRefused(f"{path}: is no text in UTF-8: {error.reason} at byte {error.start}") from error
         self._depth += 1
         try:
             self.run(text)
