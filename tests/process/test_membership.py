@@ -167,6 +167,60 @@ def test_leader_and_header_of_a_data_group_leave_also_when_they_are_asked_themse
     check_on_every_member(cluster, rows)
 
 
+def removal_of(cluster, node):
+    """`iotdb-cluster remove`, asked of the first node; goes on meanwhile."""
+    command = [*COMMAND, "remove", address(node), "--meta", address(cluster.nodes[0])]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def leaving_until_done(cluster, removals):
+    """How many nodes were leaving at once, at each look until all removals have ended."""
+    counts = []
+
+    def are_done():
+        report = report_of(cluster.nodes[0])
+        counts.append(0 if report is None else list(report.states.values()).count("leaving"))
+        return all(removal.poll() is not None for removal in removals)
+
+    wait_for(are_done, "the removals have ended", 90)
+    return counts
+
+
+@pytest.mark.timeout(400)
+def test_changes_that_are_asked_for_at_once_take_turns(cluster, writers):
+    while len(cluster.nodes) < 5:
+        cluster.add_node()
+    size = len(cluster.nodes)
+    wait_for(lambda: has_settled(cluster, size), "enough nodes are in", 90)
+    rows = writers(cluster, GROUPS[4:6])
+    wait_for(all_written(rows, 10), "rows before")
+
+    def removed(nodes, meanwhile):
+        removals = [removal_of(cluster, node) for node in nodes]
+        try:
+            meanwhile()
+            counts = leaving_until_done(cluster, removals)
+            for removal, node in zip(removals, nodes, strict=True):
+                said, _ = removal.communicate(timeout=10)
+                assert (0, "removed") == (removal.returncode, said.splitlines()[-1]), said
+                assert 0 == node.process.wait(20)
+                cluster.nodes.remove(node)
+        finally:
+            for removal in removals:
+                removal.kill()
+                removal.wait()
+        return counts
+
+    removed([cluster.nodes[-1]], cluster.add_node)
+    wait_for(lambda: has_settled(cluster, size), "one has come, and one is gone", 90)
+    assert 1 == max(removed(cluster.nodes[-2:], lambda: None))
+    wait_for(lambda: has_settled(cluster, size - 2), "two are gone", 90)
+    wait_for(all_written(rows, 10), "rows behind all of it")
+    for writer in rows:
+        writer.stop()
+    check_on_every_member(cluster, rows)
+
+
 def test_a_node_with_other_settings_is_told_both_values(cluster):
     size = len(cluster.nodes)
     other = cluster.add_node(replica_num=2)

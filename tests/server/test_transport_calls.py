@@ -1,10 +1,12 @@
 """What a well-behaved caller sees: answers in its protocol, errors in words, the same connection for many calls."""
 
+import socket
 import threading
 from typing import Any
 
 import pytest
 
+from iotdb_cluster.client.channel import Channel
 from iotdb_cluster.errors import Corruption, Fault, NoLeader, RemoteError
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.wire.codec import ApplicationError
@@ -35,6 +37,17 @@ def test_calls_that_arrive_together_are_answered_one_by_one_in_order() -> None:
     with serving() as server, RawCaller(server) as caller:
         caller.send(b"".join(framed(echo_call(n, seqid=n)) for n in range(1, 6)))
         assert [1, 2, 3, 4, 5] == [caller.answer(seqid=n) for n in range(1, 6)]
+
+
+def test_small_messages_are_sent_at_once_by_both_sides() -> None:
+    with serving() as server, RawCaller(server) as caller:
+        assert 1 == caller.call(1)
+        (connection,) = server._connections
+        channel = Channel(server.address, 1_000)
+        for each in (connection._socket, channel._socket):
+            assert each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        channel.close()
 
 
 def test_a_call_that_arrives_byte_by_byte_is_answered() -> None:
