@@ -7,6 +7,9 @@ from iotdb_cluster.raft.events import Propose
 from iotdb_cluster.raft.messages import AppendRequest
 from tests.sim.invariants.view import Violation, World
 
+HEADER_BYTES = 33
+"""Of an entry that is proposed only the body counts."""
+
 
 def check(world: World) -> Iterable[Violation]:
     """Look at what a leader has under way, and at what it sends."""
@@ -23,8 +26,15 @@ def check(world: World) -> Iterable[Violation]:
         uncommitted = raft.last_id.index - raft.commit_index
         if raft.is_leader and has_waited and has_grown and uncommitted > settings.uncommitted_max_entries:
             yield Violation(31, f"leader {step.node} has taken {uncommitted} entries that are not committed")
+        new = raft.last_id.index - before.last_id.index
+        waiting_bytes = raft.log.bytes_behind(raft.commit_index) - new * HEADER_BYTES
+        if raft.is_leader and has_waited and has_grown and waiting_bytes > settings.uncommitted_max_bytes:
+            yield Violation(31, f"leader {step.node} has taken {waiting_bytes} bytes that are not committed")
     for effect in step.effects:
         if type(effect) is Send and type(effect.message) is AppendRequest:
             count = len(effect.message.entries)
             if count > settings.append_max_entries:
                 yield Violation(31, f"leader {step.node} sends {count} entries at once to {effect.to}")
+            size = sum(entry.size_bytes for entry in effect.message.entries)
+            if count > 1 and size > settings.append_max_bytes:
+                yield Violation(31, f"leader {step.node} sends {size} bytes at once to {effect.to}")
