@@ -278,6 +278,12 @@ class Settings:
     slot_move_mb_per_second: int = _setting(
         "storage", 64, "Data that moves to this node when nodes come or go is copied at this rate at most.", SIZE_MB
     )
+    slot_move_call_timeout_ms: int = _setting(
+        "storage",
+        5_000,
+        "A source of moving slots that does not answer within this is left for another one.",
+        _between(100, 600_000),
+    )
     slot_move_timeout_s: int = _setting(
         "storage",
         600,

@@ -84,7 +84,9 @@ class NodeProcess:
             submit=self._background.submit,
             wake=self._turns.wake,
             removed=self._end.stop,
-            moves=MoveSettings(settings.slot_move_mb_per_second, settings.slot_move_timeout_s),
+            moves=MoveSettings(
+                settings.slot_move_mb_per_second, settings.slot_move_timeout_s, settings.slot_move_call_timeout_ms
+            ),
         )
         greeting.node = self._node
         self._servers = self._bind(codec)

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from iotdb_cluster.errors import Busy, Unreachable
+from iotdb_cluster.errors import Busy, OutcomeUnknown, Unreachable
+from iotdb_cluster.members.moves.codec import GroupDeed
 from iotdb_cluster.members.moves.mover import PULL_BYTES, SAME_SOURCE_MS, Mover, MoveSettings
-from iotdb_cluster.partition.moves import Decision, GroupSlots, MoveBook
+from iotdb_cluster.partition.moves import Decision, Deed, GroupSlots, MoveBook
 from iotdb_cluster.storage.disk import RealDisk
 from iotdb_cluster.timeseries.manifest import SealedFile, StorageGroupContent
 from iotdb_cluster.timeseries.move_content import MoveContent
@@ -29,6 +30,8 @@ class Source:
         self.files = {}
         self.calls = []
         self.complete_at = set()
+        self.silent = set()
+        self.timeouts_ms = set()
         self.not_fenced_at = set()
         self.then = lambda: None
         """What happens behind the first piece of a file."""
@@ -43,6 +46,10 @@ class Source:
         self.files[move] = (MoveContent(EntryId(1, 9), (StorageGroupContent(group, (), (file,)),)), data)
 
     async def call(self, node, port, method, arguments, timeout_ms):
+        self.timeouts_ms.add(timeout_ms)
+        if node.identifier in self.silent:
+            self.calls.append(("silent", node.identifier, timeout_ms))
+            raise OutcomeUnknown("no answer")
         if method == "readFile":
             path, offset, length, _ = arguments
             self.calls.append(("read", int(path), offset // PULL_BYTES))
@@ -207,3 +214,38 @@ def test_a_bulk_is_copied_no_faster_than_the_settings_say_and_what_writers_wait_
     work.send(None)
     work.close()
     assert [("read", 2, piece) for piece in range(4)] == [call for call in world.source.calls if call[1] == 2][1:5]
+
+
+def test_a_member_that_was_away_pulls_what_an_install_names_no_faster_than_a_bulk_and_after_what_writers_wait_for(
+    world,
+):
+    """Most others have it, so nobody waits: it may not take the network and the disk from clients."""
+    world.mover = Mover(world, MoveSettings(mb_per_second=2))
+    world.source.complete_at.add(3)
+    world.member.leader = NodeId(3)
+    world.source.offer(1, pieces=3)
+    world.source.offer(2, pieces=1)
+    world.book = world.book.report_copied(1)
+    content, _ = world.source.files[1]
+    world.mover.want(TARGET, GroupDeed(Deed.INSTALL, 1, (1,), content.covered.index, content.encode()))
+    work = world.mover.work()
+    until = work.send(None).deadline
+    assert [("offer", 1, 3), ("read", 1, 0)] == world.source.calls
+    assert 500 == until.at_ms  # a piece of 1 MiB every half second
+    world.book = world.book.report_copied(2)
+    world.now_ms = until.at_ms
+    until = work.send(None).deadline
+    assert [("fenced", 2, 7), ("read", 2, 0), ("read", 1, 1)] == world.source.calls[2:]
+    assert 1_000 == until.at_ms
+    work.close()
+
+
+def test_a_source_that_does_not_answer_is_left_for_the_next_one_long_before_a_connection_times_out(world):
+    world.context.settings.connection_time_out_ms = 20_000
+    world.mover = Mover(world, MoveSettings(mb_per_second=UNLIMITED_MB, call_timeout_ms=700))
+    world.members_of_source = [7, 5]
+    world.source.silent.add(7)
+    world.source.offer(1, pieces=1)
+    world.source.offer(2, pieces=1)
+    assert [("silent", 7, 700), ("offer", 1, 5), ("read", 1, 0)] == world.look()[:3]
+    assert 700 == max(world.source.timeouts_ms)

@@ -6,6 +6,7 @@ of the source that has applied it. Who was late pulls from its own group's leade
 
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
@@ -47,10 +48,26 @@ BUSY_POLL_MS = 20
 
 @dataclass(frozen=True, slots=True)
 class MoveSettings:
-    """With them, slots move: copied at `mb_per_second` at most, and given up when one stands still for `timeout_s`."""
+    """With them, slots move: copied at `mb_per_second` at most, and given up when one stands still for `timeout_s`.
+
+    A source that does not answer within `call_timeout_ms` is left for the next one: it may be cut off, and writers
+    may wait.
+    """
 
     mb_per_second: int = 64
     timeout_s: int = 600
+    call_timeout_ms: int = 5_000
+
+
+class Pace(Enum):
+    """How files are pulled."""
+
+    BULK = "bulk"
+    """No faster than the settings say, and what is urgent goes in between."""
+    LATE = "late"
+    """The same, for all that an install entry names: it goes on where a bulk would begin anew behind its fence."""
+    AT_ONCE = "at once"
+    """What came behind the bulk: writers wait for it."""
 
 
 class MoverNode(Protocol):
@@ -126,6 +143,8 @@ class Mover:
         self._wanted: dict[int, tuple[GroupId, GroupDeed]] = {}
         self.copying: dict[int, Copying] = {}
         """Moves into this node's groups, by number."""
+        self._under_way: set[int] = set()
+        """Moves whose files are being written just now: one, and what is urgent in between."""
         self._seen: set[DataGroupMember] = set()
         self._staged: set[tuple[GroupId, int]] = set()
         """Moves of which something may lie here, by the group that it was pulled for."""
@@ -181,23 +200,21 @@ class Mover:
                 found.append((record, member))  # else it is over, too, maybe: after a start the meta log comes anew
         return found
 
-    async def _copy_urgent(self, *, but: int | None = None) -> None:
-        """What others wait for: the rest behind a fence, since writers do, and what an install entry names.
-
-        Nothing of the move `but`, whose files are being written just now.
-        """
-        for group, deed in [self._wanted[number] for number in sorted(self._wanted) if number != but]:
-            await self._tried(deed.move, self._fetch(group, deed))
+    async def _copy_urgent(self) -> None:
+        """What others wait for: the rest behind a fence, since writers do, and what an install entry names."""
+        for group, deed in [self._wanted[number] for number in sorted(self._wanted)]:
+            if deed.move not in self._under_way:
+                await self._tried(deed.move, self._fetch(group, deed))
         for record, member in self._mine():
             known = self.copying.setdefault(record.move.number, Copying())
-            if record.copied and known.ready is None and record.move.number != but:
+            if record.copied and known.ready is None and record.move.number not in self._under_way:
                 await self._tried(record.move.number, self._copy(member, record, fenced=True))
 
-    async def _give_way(self, move: int) -> None:
-        """Between two pieces of a bulk: what is urgent first. Raises `Busy` when that is this very move."""
-        await self._copy_urgent(but=move)
+    async def _give_way(self, move: int, *, is_wanted: bool) -> None:
+        """Between two pieces: what is urgent first. Raises `Busy` where the rest of a bulk has become urgent itself."""
+        await self._copy_urgent()
         record = self._node.state.moves.record(move)
-        if record is None or record.copied or move in self._wanted:
+        if record is None or (not is_wanted and (record.copied or move in self._wanted)):
             raise Busy(f"what is left of move {move} is wanted now, if anything is")
 
     async def _ask_others(self, member: DataGroupMember, record: MoveRecord) -> None:
@@ -248,7 +265,7 @@ class Mover:
         if fenced:
             asked = self._asked_behind_fence(known, asked)
         source = await self._source(record.move.source, asked, record, fenced=fenced)
-        await self._pull(member, record.move.number, source, is_urgent=fenced)
+        await self._pull(member, record.move.number, source, pace=Pace.AT_ONCE if fenced else Pace.BULK)
         if fenced:
             known.ready = source.content
         known.source = source.node
@@ -268,7 +285,11 @@ class Mover:
         return (*first, *(node for node in members if node not in first))
 
     async def _fetch(self, group: GroupId, deed: GroupDeed) -> None:
-        """Bring what an install entry names, from the leader that wants it entered."""
+        """Bring what an install entry names, from the leader that wants it entered.
+
+        Who has the bulk lacks what came behind the fence, and may be waited for. Who was away lacks all of it, and is
+        not waited for: most of the others have the bulk before there is a fence.
+        """
         member = self._node.data(group)
         record = self._node.state.moves.record(deed.move)
         content = MoveContent.decode(deed.content)
@@ -281,8 +302,9 @@ class Mover:
         source = await self._source(group, [leader], record, fenced=False)
         if source.content.files != content.files:
             raise MalformedInput(f"the leader of group {group} has other files of move {deed.move}")
-        self.copying.setdefault(deed.move, Copying())
-        await self._pull(member, deed.move, _Source(source.node, group, content, source.paths), is_urgent=True)
+        has_bulk = self.copying.setdefault(deed.move, Copying()).is_copied
+        there = _Source(source.node, group, content, source.paths)
+        await self._pull(member, deed.move, there, pace=Pace.AT_ONCE if has_bulk else Pace.LATE)
 
     async def _source(
         self,
@@ -295,7 +317,7 @@ class Mover:
     ) -> _Source:
         """The first member of a group that offers the files."""
         context = self._node.context
-        timeout_ms = timeout_ms or context.settings.connection_time_out_ms
+        timeout_ms = timeout_ms or self._call_timeout_ms
         refusal: RequestError = RequestError(f"group {group} has no members")
         for node in asked:
             try:
@@ -319,12 +341,17 @@ class Mover:
                 refusal = error
         raise refusal
 
-    async def _pull(self, member: DataGroupMember, move: int, source: _Source, *, is_urgent: bool) -> None:
+    @property
+    def _call_timeout_ms(self) -> int:
+        return min(self._settings.call_timeout_ms, self._node.context.settings.connection_time_out_ms)
+
+    async def _pull(self, member: DataGroupMember, move: int, source: _Source, *, pace: Pace) -> None:
         if member.is_closed:
             raise UnknownGroup(f"this node left group {member.group} meanwhile")
         self._staged.add((member.group, move))
+        self._under_way.add(move)
         try:
-            await self._pull_missing(member, move, source, is_urgent=is_urgent)
+            await self._pull_missing(member, move, source, pace=pace)
             member.store.prepare_move(move, source.content)
         except (FileNotFoundError, Corruption) as error:
             # What is pulled is removed in the background when the move is over, and with the replica.
@@ -336,8 +363,10 @@ class Mover:
             # It is not installed here, so nothing counts on these files yet.
             member.store.staging(move).discard_damaged(source.content)
             raise Busy(f"{error}: what was damaged since it came is pulled again") from error
+        finally:
+            self._under_way.discard(move)
 
-    async def _pull_missing(self, member: DataGroupMember, move: int, source: _Source, *, is_urgent: bool) -> None:
+    async def _pull_missing(self, member: DataGroupMember, move: int, source: _Source, *, pace: Pace) -> None:
         staging = member.store.staging(move)
         if staging.content() != source.content:
             staging.begin(source.content)
@@ -361,7 +390,7 @@ class Mover:
         try:
             for file, path in zip(source.content.files, source.paths, strict=True):
                 if file in missing:
-                    await self._pull_file(member, move, (source, file, path), is_urgent=is_urgent)
+                    await self._pull_file(member, move, (source, file, path), pace=pace)
         finally:
             known.is_pulling = False
         if missing:
@@ -370,7 +399,7 @@ class Mover:
             log.info("move_copied", group=member.group, move=move, bytes=count, ms=took_ms, source=str(source.node))
 
     async def _pull_file(
-        self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str], *, is_urgent: bool
+        self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str], *, pace: Pace
     ) -> None:
         source, file, path = what
         staging = member.store.staging(move)
@@ -385,9 +414,9 @@ class Mover:
                 part.write(chunk)
                 offset += len(chunk)
                 self.copying[move].pulled_bytes += len(chunk)
-                if not is_urgent:
+                if pace is not Pace.AT_ONCE:
                     await self._slowly(len(chunk), begun_ms)
-                    await self._give_way(move)
+                    await self._give_way(move, is_wanted=pace is Pace.LATE)
         finally:
             part.close()
         staging.complete(file)
@@ -399,8 +428,8 @@ class Mover:
         header = self._node.state.node(NodeId(source.group))
         assert header is not None, "it was found a moment ago, and stays until its moves are over"
         arguments = (path, offset, PULL_BYTES, node_struct(header))
-        timeout_ms = context.settings.connection_time_out_ms
-        chunk: bytes = await context.transport.call(source.node, Port.DATA, "readFile", arguments, timeout_ms)
+        call = context.transport.call(source.node, Port.DATA, "readFile", arguments, self._call_timeout_ms)
+        chunk: bytes = await call
         return chunk
 
     async def _slowly(self, count: int, begun_ms: int) -> None:
