@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -60,6 +60,8 @@ def quoted(text: str) -> str:
 
 def with_parameters(statement: str, parameters: Sequence[object]) -> str:
     """The statement with a literal for each `?` outside of texts; raises `ValueRefused` when their numbers differ."""
+    if isinstance(parameters, Mapping | str | bytes):
+        raise ValueRefused(f"parameters are a {type(parameters).__name__}: a list is needed, a value for each ?")
     values = list(map(literal_of, parameters))
     used = 0
 

@@ -12,7 +12,7 @@ from iotdb_cluster.client.logins import Account, Login, Logins
 from iotdb_cluster.client.result import Opened, Result
 from iotdb_cluster.client.statuses import check, error_of, error_of_status, had_no_effect
 from iotdb_cluster.client.tables import TABLET_ROWS, is_table, tablets_of
-from iotdb_cluster.client.values import DEFAULT_ENCODING, packed_column, packed_times, text_of, type_of
+from iotdb_cluster.client.values import DEFAULT_ENCODING, packed_column, packed_times, text_of, time_of, type_of
 from iotdb_cluster.errors import (
     MalformedInput,
     OutcomeUnknown,
@@ -162,9 +162,10 @@ class Session:
     def insert_row(self, device: str, time: int, measurements: Sequence[str], values: Sequence[object]) -> None:
         """Write values (bool, int, float, str) at one time, in milliseconds; None leaves a measurement out."""
         names, texts = _row(measurements, values)
+        at = time_of(time)
 
         def request(session_id: int) -> tuple[Any]:
-            return (_Insert(sessionId=session_id, deviceId=device, measurements=names, values=texts, timestamp=time),)
+            return (_Insert(sessionId=session_id, deviceId=device, measurements=names, values=texts, timestamp=at),)
 
         self._call("insert", request, device=device)
 
@@ -172,7 +173,7 @@ class Session:
         """Write rows of any devices, each for itself; raises `RowsRefused` when some of them were not written."""
         if not rows:
             return
-        columns = [(device, time, *_row(measurements, values)) for device, time, measurements, values in rows]
+        columns = [(device, time_of(time), *_row(measurements, values)) for device, time, measurements, values in rows]
         errors: dict[int, RequestError] = {}
         waiting = list(range(len(rows)))
 
@@ -290,9 +291,10 @@ class Session:
     def delete_data(self, paths: Sequence[str] | str, time: int) -> None:
         """Delete the points of all series that the paths or patterns match with times at or below `time`."""
         given = [paths] if isinstance(paths, str) else list(paths)
+        until = time_of(time)
 
         def request(session_id: int) -> tuple[Any]:
-            return (_DeleteData(sessionId=session_id, paths=given, timestamp=time),)
+            return (_DeleteData(sessionId=session_id, paths=given, timestamp=until),)
 
         self._call("deleteData", request)
 
@@ -441,6 +443,8 @@ def _batch_errors(results: Sequence[int], error: RequestError) -> dict[int, Requ
 
 def _row(measurements: Sequence[str], values: Sequence[object]) -> tuple[list[str], list[str]]:
     """Names and texts of a row without its gaps."""
+    if isinstance(measurements, str):
+        raise ValueRefused(f"measurements: a list of names is needed, not the text {measurements!r}")
     if len(measurements) != len(values):
         raise ValueRefused(f"{len(measurements)} measurements and {len(values)} values")
     pairs = [(name, text_of(value)) for name, value in zip(measurements, values, strict=True) if value is not None]

@@ -54,6 +54,15 @@ def text_of(value: object) -> str:
     raise ValueRefused(f"{value!r} is a {type(value).__name__}: bool, int, float or str are needed")
 
 
+def time_of(time: object) -> int:
+    """The time of a row, in milliseconds; raises `ValueRefused` for what is none."""
+    if isinstance(time, bool) or not isinstance(time, int | np.integer):
+        raise ValueRefused(f"the time {time!r} is a {type(time).__name__}: whole milliseconds are needed")
+    if not -(1 << 63) <= time < 1 << 63:
+        raise ValueRefused(f"the time {time} does not fit into 64 bits")
+    return int(time)
+
+
 def packed_times(times: ArrayLike) -> bytes:
     """Times in milliseconds as a tablet's `timestamps`."""
     return _integers(np.asarray(times), "times", ">i8").tobytes()

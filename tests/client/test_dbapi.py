@@ -89,6 +89,9 @@ def test_what_is_used_wrongly_is_refused(node: RunningNode, connection: iotdb_cl
         connection.cursor().fetchone()
     with pytest.raises(iotdb_cluster.DataError, match="2 question marks, and there are 1"):
         connection.cursor().execute("SELECT i FROM root.pep.d WHERE time > ? AND i > ?", [1])
+    for given in ({"i": 1}, "1"):
+        with pytest.raises(iotdb_cluster.DataError, match=f"parameters are a {type(given).__name__}: a list is needed"):
+            connection.cursor().execute("SELECT i FROM root.pep.d WHERE i > ?", given)
     cursor = connection.cursor()
     cursor.close()
     with pytest.raises(iotdb_cluster.InterfaceError, match="cursor is closed"):

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,25 @@ def test_every_value_has_one_text(value: object, text: str) -> None:
 def test_a_value_of_another_kind_is_refused_by_name(value: object) -> None:
     with pytest.raises(ValueRefused, match=type(value).__name__):
         text_of(value)
+
+
+@pytest.mark.parametrize("time", [1.5, "1", None, True, datetime(2020, 1, 1, tzinfo=UTC), 2**63, -(2**63) - 1])
+def test_what_is_no_time_is_refused_by_name_before_anything_is_sent(one: Opened, time: Any) -> None:
+    port, session = one
+    for call in (
+        lambda: session.insert_row("root.a.d", time, ["x"], [1]),
+        lambda: session.insert_rows([("root.a.d", 1, ["x"], [1]), ("root.a.d", time, ["x"], [1])]),
+        lambda: session.delete_data("root.a.d.x", time),
+    ):
+        with pytest.raises(ValueRefused, match=r"the time .*(whole milliseconds are needed|64 bits)$"):
+            call()
+    assert [] == port.calls
+
+
+def test_a_text_is_no_list_of_measurements(one: Opened) -> None:
+    _, session = one
+    with pytest.raises(ValueRefused, match="not the text 'xyz'"):
+        session.insert_row("root.a.d", 1, "xyz", [1, 2, 3])
 
 
 def test_a_tablet_travels_as_packed_columns(one: Opened) -> None:

@@ -1,6 +1,9 @@
 """What README and docs say exists, does."""
 
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -47,6 +50,18 @@ def test_scripts_that_are_named_exist():
     for page in OWN_PAGES[:1] + [PROJECT / "docs" / "operations.md"]:
         for script in re.findall(r"sbin/[a-z-]+\.sh", page.read_text()):
             assert (PROJECT / script).is_file(), script
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_systemd_unit_is_one(tmp_path):
+    unit = (PROJECT / "docs" / "iotdb-cluster.service").read_text()
+    assert "python -m iotdb_cluster -s -c /etc/iotdb-cluster" in unit
+    unit = unit.replace("/opt/iotdb-cluster/.venv/bin/python", sys.executable).replace("User=iotdb\n", "")
+    path = tmp_path / "iotdb-cluster.service"
+    path.write_text(unit.replace("/opt/iotdb-cluster", str(tmp_path)))
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False, timeout=60)
+    # It also speaks of units of the machine itself.
+    assert [] == [line for line in done.stderr.splitlines() if "iotdb-cluster" in line]
 
 
 def test_ci_runs_the_test_command_that_the_readme_names():
