@@ -26,7 +26,8 @@ from iotdb_cluster.members.life.replicas import Replicas
 from iotdb_cluster.members.life.steward import Steward
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.state import Founding, MetaState, started_payload
-from iotdb_cluster.members.moves.mover import Mover, MoveSettings
+from iotdb_cluster.members.moves.mover import Mover
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.news import News
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.reporting import node_report

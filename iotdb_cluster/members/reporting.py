@@ -8,7 +8,8 @@ from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.state import MetaState
-from iotdb_cluster.members.moves.mover import Copying, Mover
+from iotdb_cluster.members.moves.mover import Mover
+from iotdb_cluster.members.moves.pulling import Copying
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.partition.demands import slots_to_move
 from iotdb_cluster.partition.moves import Decision, MoveRecord

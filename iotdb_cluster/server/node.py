@@ -17,7 +17,7 @@ from iotdb_cluster.members.clock import MonotonicClock
 from iotdb_cluster.members.data.service import DataService
 from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_handlers
 from iotdb_cluster.members.meta.service import MetaService
-from iotdb_cluster.members.moves.mover import MoveSettings
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.pending import drive
 from iotdb_cluster.server.loop import Background, End, Turns

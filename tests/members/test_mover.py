@@ -7,7 +7,9 @@ import pytest
 
 from iotdb_cluster.errors import Busy, OutcomeUnknown, Unreachable
 from iotdb_cluster.members.moves.codec import GroupDeed
-from iotdb_cluster.members.moves.mover import PULL_BYTES, SAME_SOURCE_MS, Mover, MoveSettings
+from iotdb_cluster.members.moves.mover import SAME_SOURCE_MS, Mover
+from iotdb_cluster.members.moves.pulling import PULL_BYTES
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.partition.moves import Decision, Deed, GroupSlots, MoveBook
 from iotdb_cluster.storage.disk import RealDisk
 from iotdb_cluster.timeseries.manifest import SealedFile, StorageGroupContent

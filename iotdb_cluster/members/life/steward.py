@@ -20,7 +20,8 @@ from iotdb_cluster.members.life.replicas import Replicas
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.reports import Exiles, MetaReports
 from iotdb_cluster.members.meta.roster_codec import report_payload
-from iotdb_cluster.members.moves.mover import Mover, MoveSettings
+from iotdb_cluster.members.moves.mover import Mover
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.moves.steward import MoveSteward
 from iotdb_cluster.members.pending import Pending, pause
 from iotdb_cluster.members.raft_member import RaftMember

@@ -5,35 +5,26 @@ of the source that has applied it. Who was late pulls from its own group's leade
 """
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from iotdb_cluster.errors import Busy, Corruption, DiskNearlyFull, MalformedInput, RequestError, UnknownGroup
+from iotdb_cluster.errors import Busy, Corruption, MalformedInput, RequestError, UnknownGroup
 from iotdb_cluster.members.clock import Deadline
-from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data.member import DataGroupMember
-from iotdb_cluster.members.data.offered_files import OfferedFiles
-from iotdb_cluster.members.meta.member import MetaGroupMember
-from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.moves.codec import GroupDeed
 from iotdb_cluster.members.moves.offers import offer_of
+from iotdb_cluster.members.moves.pulling import Copying, MoverNode, Pace, Puller, Source
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.pending import pause
 from iotdb_cluster.members.transport import Port
 from iotdb_cluster.partition.moves import RANK, Deed, MoveRecord
-from iotdb_cluster.settings import MIB
-from iotdb_cluster.timeseries.manifest import SealedFile
 from iotdb_cluster.timeseries.move_content import MoveContent
 from iotdb_cluster.types.identity import GroupId, Node, NodeId
 
 log = structlog.get_logger()
-
-PULL_BYTES = 1024 * 1024
-"""Asked for by one `readFile`; small enough that a heartbeat never waits long behind it."""
 
 ASK_TIMEOUT_MS = 500
 """For the question whether another member has its copy, too; it is asked again."""
@@ -46,103 +37,15 @@ BUSY_POLL_MS = 20
 """How often it looks while anything moves: writers wait behind a fence."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoveSettings:
-    """With them, slots move: copied at `mb_per_second` at most, and given up when one stands still for `timeout_s`.
-
-    A source that does not answer within `call_timeout_ms` is left for the next one: it may be cut off, and writers
-    may wait.
-    """
-
-    mb_per_second: int = 64
-    timeout_s: int = 600
-    call_timeout_ms: int = 5_000
-
-
-class Pace(Enum):
-    """How files are pulled."""
-
-    BULK = "bulk"
-    """No faster than the settings say, and what is urgent goes in between."""
-    LATE = "late"
-    """The same, for all that an install entry names: it goes on where a bulk would begin anew behind its fence."""
-    AT_ONCE = "at once"
-    """What came behind the bulk: writers wait for it."""
-
-
-class MoverNode(Protocol):
-    """The node, as far as its moves go."""
-
-    meta: MetaGroupMember | None
-    offered_files: OfferedFiles
-
-    @property
-    def context(self) -> Context:
-        """Peers, clock and settings."""
-
-    @property
-    def data_members(self) -> Sequence[DataGroupMember]:
-        """The data groups this node is in."""
-
-    @property
-    def state(self) -> MetaState:
-        """The meta group's state as applied here."""
-
-    @property
-    def is_ending(self) -> bool:
-        """The node stops."""
-
-    def data(self, group: GroupId) -> DataGroupMember | None:
-        """The member of a data group, where this node has one."""
-
-
-@dataclass(slots=True)
-class Copying:
-    """How far a move has come here; `ready` is the content behind the fence, once all of it is durable here."""
-
-    total_bytes: int | None = None
-    """Of what the source offered last; None before it has."""
-    pulled_bytes: int = 0
-    is_copied: bool = False
-    source: Node | None = None
-    """Who gave the bulk."""
-    fence_at_ms: int | None = None
-    """When what lies behind the fence was asked for first."""
-    copied_at: set[NodeId] = field(default_factory=set)
-    """Other members of the target that have the bulk, too, as far as this one asked while it led."""
-    ready: MoveContent | None = None
-    began_ms: int = 0
-    began_bytes: int = 0
-    """When the pulling that goes on began, and how much was here by then."""
-    is_pulling: bool = False
-    waits_for_room: bool = False
-
-    def bytes_per_second(self, now_ms: int) -> int:
-        """How fast it goes on; 0 while nothing is pulled."""
-        if not self.is_pulling:
-            return 0
-        return 1_000 * (self.pulled_bytes - self.began_bytes) // max(1, now_ms - self.began_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Who gives the files of a move, and where they lie there, in the order of the content's files."""
-
-    node: Node
-    group: GroupId
-    content: MoveContent
-    paths: tuple[str, ...]
-
-
 class Mover:
     """`work` is a coroutine that runs beside the node's life; the rest may be asked in any thread."""
 
     def __init__(self, node: MoverNode, settings: MoveSettings) -> None:
         self._node = node
-        self._settings = settings
         self._wanted: dict[int, tuple[GroupId, GroupDeed]] = {}
         self.copying: dict[int, Copying] = {}
         """Moves into this node's groups, by number."""
+        self._puller = Puller(node, settings, self._give_way)
         self._under_way: set[int] = set()
         """Moves whose files are being written just now: one, and what is urgent in between."""
         self._seen: set[DataGroupMember] = set()
@@ -210,7 +113,7 @@ class Mover:
             if record.copied and known.ready is None and record.move.number not in self._under_way:
                 await self._tried(record.move.number, self._copy(member, record, fenced=True))
 
-    async def _give_way(self, move: int, *, is_wanted: bool) -> None:
+    async def _give_way(self, move: int, is_wanted: bool) -> None:
         """Between two pieces: what is urgent first. Raises `Busy` where the rest of a bulk has become urgent itself."""
         await self._copy_urgent()
         record = self._node.state.moves.record(move)
@@ -303,7 +206,7 @@ class Mover:
         if source.content.files != content.files:
             raise MalformedInput(f"the leader of group {group} has other files of move {deed.move}")
         has_bulk = self.copying.setdefault(deed.move, Copying()).is_copied
-        there = _Source(source.node, group, content, source.paths)
+        there = Source(source.node, group, content, source.paths)
         await self._pull(member, deed.move, there, pace=Pace.AT_ONCE if has_bulk else Pace.LATE)
 
     async def _source(
@@ -314,10 +217,10 @@ class Mover:
         *,
         fenced: bool,
         timeout_ms: int | None = None,
-    ) -> _Source:
+    ) -> Source:
         """The first member of a group that offers the files."""
         context = self._node.context
-        timeout_ms = timeout_ms or self._call_timeout_ms
+        timeout_ms = timeout_ms or self._puller.call_timeout_ms
         refusal: RequestError = RequestError(f"group {group} has no members")
         for node in asked:
             try:
@@ -327,7 +230,7 @@ class Mover:
                         continue
                     deadline = Deadline.after(context.clock, timeout_ms)
                     content, paths = await offer_of(here, record, deadline, fenced=fenced)
-                    return _Source(node, group, content, paths)
+                    return Source(node, group, content, paths)
                 header = self._node.state.node(NodeId(group))
                 if header is None:
                     continue
@@ -336,22 +239,18 @@ class Mover:
                 content, paths = MoveContent.decode(answer.content), tuple(answer.paths)
                 if len(paths) != len(content.files):
                     raise MalformedInput(f"{len(paths)} paths for {len(content.files)} files")
-                return _Source(node, group, content, paths)
+                return Source(node, group, content, paths)
             except RequestError as error:
                 refusal = error
         raise refusal
 
-    @property
-    def _call_timeout_ms(self) -> int:
-        return min(self._settings.call_timeout_ms, self._node.context.settings.connection_time_out_ms)
-
-    async def _pull(self, member: DataGroupMember, move: int, source: _Source, *, pace: Pace) -> None:
+    async def _pull(self, member: DataGroupMember, move: int, source: Source, *, pace: Pace) -> None:
         if member.is_closed:
             raise UnknownGroup(f"this node left group {member.group} meanwhile")
         self._staged.add((member.group, move))
         self._under_way.add(move)
         try:
-            await self._pull_missing(member, move, source, pace=pace)
+            await self._puller.pull_missing(member, move, (source, self.copying[move]), pace)
             member.store.prepare_move(move, source.content)
         except (FileNotFoundError, Corruption) as error:
             # What is pulled is removed in the background when the move is over, and with the replica.
@@ -365,76 +264,3 @@ class Mover:
             raise Busy(f"{error}: what was damaged since it came is pulled again") from error
         finally:
             self._under_way.discard(move)
-
-    async def _pull_missing(self, member: DataGroupMember, move: int, source: _Source, *, pace: Pace) -> None:
-        staging = member.store.staging(move)
-        if staging.content() != source.content:
-            staging.begin(source.content)
-        missing = set(staging.missing(source.content))
-        needed = sum(file.size - staging.pulled_bytes(file) for file in missing)
-        spare = member.room.spare_bytes()
-        if needed > spare:
-            full = DiskNearlyFull(
-                f"move {move} takes {needed // MIB} MB, {max(0, spare) // MIB} MB may be used: make room"
-            )
-            if not self.copying[move].waits_for_room:
-                log.warning("move_waits_for_room", move=move, group=member.group, reason=str(full))
-            self.copying[move].waits_for_room = True
-            raise full
-        known = self.copying[move]
-        known.waits_for_room = False
-        known.total_bytes = source.content.size_bytes
-        known.pulled_bytes = sum(file.size for file in source.content.files if file not in missing)
-        known.began_ms, known.began_bytes = self._node.context.clock.now_ms(), known.pulled_bytes
-        known.is_pulling = True
-        try:
-            for file, path in zip(source.content.files, source.paths, strict=True):
-                if file in missing:
-                    await self._pull_file(member, move, (source, file, path), pace=pace)
-        finally:
-            known.is_pulling = False
-        if missing:
-            took_ms = self._node.context.clock.now_ms() - known.began_ms
-            count = known.pulled_bytes - known.began_bytes
-            log.info("move_copied", group=member.group, move=move, bytes=count, ms=took_ms, source=str(source.node))
-
-    async def _pull_file(
-        self, member: DataGroupMember, move: int, what: tuple[_Source, SealedFile, str], *, pace: Pace
-    ) -> None:
-        source, file, path = what
-        staging = member.store.staging(move)
-        offset = staging.pulled_bytes(file)
-        part = staging.open_part(file)
-        try:
-            while offset < file.size:
-                begun_ms = self._node.context.clock.now_ms()
-                chunk = await self._chunk(source, path, offset)
-                if not chunk:
-                    break
-                part.write(chunk)
-                offset += len(chunk)
-                self.copying[move].pulled_bytes += len(chunk)
-                if pace is not Pace.AT_ONCE:
-                    await self._slowly(len(chunk), begun_ms)
-                    await self._give_way(move, is_wanted=pace is Pace.LATE)
-        finally:
-            part.close()
-        staging.complete(file)
-
-    async def _chunk(self, source: _Source, path: str, offset: int) -> bytes:
-        context = self._node.context
-        if source.node.identifier == context.me.identifier:
-            return self._node.offered_files.read(path, offset, PULL_BYTES)
-        header = self._node.state.node(NodeId(source.group))
-        assert header is not None, "it was found a moment ago, and stays until its moves are over"
-        arguments = (path, offset, PULL_BYTES, node_struct(header))
-        call = context.transport.call(source.node, Port.DATA, "readFile", arguments, self._call_timeout_ms)
-        chunk: bytes = await call
-        return chunk
-
-    async def _slowly(self, count: int, begun_ms: int) -> None:
-        """Wait until so many bytes have taken as long as they should."""
-        clock = self._node.context.clock
-        ends_at_ms = begun_ms + 1_000 * count // (self._settings.mb_per_second * MIB)
-        if ends_at_ms > clock.now_ms():
-            await pause(Deadline(ends_at_ms))

@@ -13,7 +13,8 @@ from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.reports import MetaReports
 from iotdb_cluster.members.moves.codec import GroupDeed, MetaStep, deed_payload, intend_payload, progress_payload
-from iotdb_cluster.members.moves.mover import Mover, MoveSettings
+from iotdb_cluster.members.moves.mover import Mover
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.waiting import Proposal
 from iotdb_cluster.partition.demands import demanded, next_moves
 from iotdb_cluster.partition.moves import Deed, Move, MoveBook, Report, Role, due_deeds, due_reports

@@ -12,7 +12,7 @@ from iotdb_cluster.members.convert import node_struct
 from iotdb_cluster.members.data.member import DataGroupMember
 from iotdb_cluster.members.life.changes import AGREE, CLUSTER_TOO_SMALL, REJECT
 from iotdb_cluster.members.meta.member import MetaGroupMember
-from iotdb_cluster.members.moves.mover import MoveSettings
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of

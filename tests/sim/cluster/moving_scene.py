@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from iotdb_cluster.members.data.member import DataGroupMember
-from iotdb_cluster.members.moves.mover import MoveSettings
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.partition.moves import Deed
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable

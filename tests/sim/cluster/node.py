@@ -15,7 +15,7 @@ from iotdb_cluster.members.endpoint import client_handlers, data_handlers, meta_
 from iotdb_cluster.members.life.groups import GroupMaker
 from iotdb_cluster.members.meta.member import MetaGroupMember
 from iotdb_cluster.members.meta.service import MetaService
-from iotdb_cluster.members.moves.mover import MoveSettings
+from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.node import ClusterNode
 from iotdb_cluster.members.raft_member import RaftMember
 from iotdb_cluster.settings import Settings
