@@ -155,10 +155,6 @@ class PartitionTable:
             raise MalformedInput("the last node of a partition table can't be removed")
         return self._with_owners(balanced(self.owners, staying)).without_node(identifier)
 
-    def spread_over(self, headers: Iterable[NodeId]) -> "PartitionTable":
-        """The table in which `headers` alone own everything, in equal parts, with the fewest slots moved."""
-        return self._with_owners(balanced(self.owners, sorted(headers)))
-
     def _with_owners(self, owners: Sequence[NodeId]) -> "PartitionTable":
         known = {header: dict(held) for header, held in self.previous}
         for slot, (before, after) in enumerate(zip(self.owners, owners, strict=True)):

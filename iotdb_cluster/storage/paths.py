@@ -12,8 +12,3 @@ def checked_path(path: str) -> str:
     if "\0" in path or "\\" in path or any(name in ("", ".", "..") for name in names):
         raise MalformedInput(f"the path {path!r} is not one inside the node's folder")
     return path
-
-
-def folder_of(path: str) -> str:
-    """The folder that holds `path`; empty for the node's folder itself."""
-    return path.rpartition("/")[0]

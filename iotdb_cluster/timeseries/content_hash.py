@@ -2,20 +2,27 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from iotdb_cluster.timeseries.series_reader import SeriesReader
 from iotdb_cluster.types.schema import TimeseriesSchema
 
-if TYPE_CHECKING:
-    from iotdb_cluster.timeseries.store import GroupStore
-
 _READ_TOGETHER = 100_000
 
 
-def content_hash(store: "GroupStore", storage_groups: Iterable[str]) -> str:
+class Content(Protocol):
+    """What is hashed: the series of storage groups, and how far their points have expired."""
+
+    def expired_until(self, storage_group: str) -> int | None: ...
+
+    def series(self, pattern: str) -> Iterable[TimeseriesSchema]: ...
+
+    def open_series(self, path: str) -> SeriesReader: ...
+
+
+def content_hash(store: Content, storage_groups: Iterable[str]) -> str:
     """A hash over series and points, deletions carried out: the same however the points are spread over files."""
     total = hashlib.sha256()
     for group in storage_groups:

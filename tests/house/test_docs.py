@@ -16,7 +16,6 @@ from iotdb_cluster.settings import Settings
 PROJECT = Path(__file__).resolve().parents[2]
 OWN_PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 PAGES = [*OWN_PAGES, *sorted((PROJECT / "docs" / "interface").glob("*.md"))]
-NOT_SETTINGS = {"node_id", "read_index", "last_index", "time_ms", "now_ms", "fdatasync_us"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

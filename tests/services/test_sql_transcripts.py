@@ -14,7 +14,6 @@ PLAYED = list(SCENARIOS)
 """In the order in which they were recorded: what one of them leaves behind, a later one may meet."""
 
 EXACT = [[1, 0.125, 0.125], [2, 1e30, 1e300], [3, -0.0, -0.0], [4, float("nan"), float("inf")]]
-AHEAD = [[[4, 4], [5, 5], [6, 6]], []], [[[7, 7]], []]
 
 SANE = {
     "setTimeZone asks for no session": {"code": 601},

@@ -61,7 +61,6 @@ class SimConnection:
 
     id: int
     peer: str
-    session_ids: list[int] = field(default_factory=list)
     peer_identity: Any = None
     closing: bool = False
     _on_close: list[Callable[[Any], None]] = field(default_factory=list)

@@ -39,10 +39,6 @@ class Ledger:
         return self.base.index + len(self.committed)
 
     @property
-    def last_committed(self) -> EntryId:
-        return self.committed[-1].id if self.committed else self.base
-
-    @property
     def membership(self) -> Membership | None:
         """The newest committed membership."""
         return self.memberships[-1][1] if self.memberships else None
