@@ -1,5 +1,6 @@
 """What a store answers about its series, when it wants to be sealed, and what its deletions and compactions leave."""
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -421,11 +422,14 @@ def lines_run(action: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.collect()
+    gc.disable()  # what it would run now and then is no cost of the action
     sys.settrace(trace)
     try:
         action()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 
