@@ -28,15 +28,20 @@ def test_seeds_hold_and_count_by_their_content() -> None:
 
 
 def test_the_same_seed_in_two_processes_is_the_same() -> None:
-    digests = set()
-    for hash_seed in ("1", "2"):
-        code = f"from tests.sim.cluster.play import play; print(play({2 * MOVING_EVERY}).digest)"
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    code = f"from tests.sim.cluster.play import play; print(play({MOVING_EVERY}).digest)"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        digests.add(done.stdout)
-    assert 1 == len(digests)
+        for hash_seed in ("1", "2")
+    ]
+    digests = [process.communicate()[0] for process in processes]
+    assert [0, 0] == [process.returncode for process in processes]
+    assert digests[0] == digests[1] != ""
 
 
 def test_seeds_differ() -> None:
