@@ -132,7 +132,7 @@ class Raft(Visible):
                 self._lead().change_membership(event)
             case TransferLeadership(to):
                 if leading is not None:
-                    leading.transfer(to)
+                    leading.succession.begin(to)
             case SnapshotSent():
                 if leading is not None:
                     leading.snapshot_sent(event)

@@ -13,7 +13,7 @@ from iotdb_cluster.raft.effects import (
     SendSnapshot,
 )
 from iotdb_cluster.raft.events import ChangeMembership, Propose, SnapshotSent, Token
-from iotdb_cluster.raft.handover import Handover
+from iotdb_cluster.raft.handover import Succession
 from iotdb_cluster.raft.messages import (
     AppendAnswer,
     AppendRequest,
@@ -43,9 +43,8 @@ class Leadership:
         self._state = state
         self.progress: dict[NodeId, Progress] = {}
         self.reads = WaitingReads()
-        self.handover: Handover | None = None
-        self.is_over = False
-        """The door makes a follower of this member after the event (check-quorum, stall, or it left the group)."""
+        self.succession = Succession(state, self.progress)
+        self._must_step_down = False
         self._next_beat_ms = state.now_ms
         self._next_telling_ms = state.now_ms
         """When a peer is to hear of a commit index of which it was not told at once."""
@@ -58,6 +57,11 @@ class Leadership:
         elif state.log.last_index > 0:
             self._waiting.append((state.log.last_index, state.now_ms))
         self._sync_progress()
+
+    @property
+    def is_over(self) -> bool:
+        """The door makes a follower of this member after the event (check-quorum, stall, or it left the group)."""
+        return self._must_step_down or self.succession.is_over
 
     # ---- what comes into the log ----
 
@@ -72,7 +76,7 @@ class Leadership:
             self._refuse(event.token, refusal)
 
     def _refusal_of(self, payloads: tuple[Payload, ...]) -> Refusal | None:
-        if self.handover is not None:
+        if self.succession.is_under_way:
             return Refusal.NOT_LEADER
         state, kinds = self._state, [payload.kind for payload in payloads]
         if not state.is_founded:
@@ -94,7 +98,7 @@ class Leadership:
         state = self._state
         current = state.log.membership
         step: Membership | Refusal
-        if self.handover is not None:
+        if self.succession.is_under_way:
             step = Refusal.NOT_LEADER
         elif current is None or not self.has_committed_own_term:
             step = Refusal.NOT_READY
@@ -236,8 +240,7 @@ class Leadership:
 
     def call_failed(self, peer: NodeId, message: AppendRequest | Heartbeat | TimeoutNow) -> None:
         """A call of this term was not answered."""
-        if self.handover is not None and self.handover.sent is message:
-            self._end_handover()
+        self.succession.call_failed(message)
         progress = self.progress.get(peer)
         if progress is None:
             return
@@ -248,8 +251,7 @@ class Leadership:
 
     def timeout_now_answered(self, message: TimeoutNow, answer: HeartbeatAnswer) -> None:
         """The target of a hand-over took it, or did not."""
-        if answer.verdict is not Verdict.AGREE and self.handover is not None and self.handover.sent is message:
-            self._end_handover()
+        self.succession.answered(message, answer)
 
     def snapshot_sent(self, event: SnapshotSent) -> None:
         """A snapshot was taken by a peer, or was not; its answer is no match (DESIGN 3)."""
@@ -335,9 +337,8 @@ class Leadership:
         if membership.is_joint:
             self._append((Payload(EntryKind.MEMBERSHIP, last_step(membership).encode()),))
             self._sync_progress()
-        elif state.me not in membership.voters and (self.handover is None or not self.handover.leaves):
-            deadline_ms = state.now_ms + state.settings.transfer_timeout_ms
-            self.handover = Handover(target=None, deadline_ms=deadline_ms, leaves=True)
+        elif state.me not in membership.voters:
+            self.succession.begin_to_leave()
 
     # ---- reads ----
 
@@ -349,53 +350,6 @@ class Leadership:
         """True when a quorum has answered heartbeats of this round or a later one."""
         who = {peer for peer, progress in self.progress.items() if progress.acked_round >= round_}
         return self._state.has_quorum(who | {self._state.me})
-
-    # ---- hand-over ----
-
-    def transfer(self, to: NodeId | None) -> None:
-        """Begin to hand over, to `to` or to the best follower; nothing happens where there is none."""
-        if self.handover is not None or not self._state.is_founded:
-            return
-        target = to if to is not None and to in self._successors() else None
-        if to is None:
-            target = self._best_successor()
-        if target is not None:
-            self.handover = Handover(target, self._state.now_ms + self._state.settings.transfer_timeout_ms)
-
-    def _successors(self) -> frozenset[NodeId]:
-        membership = self._state.membership
-        return membership.voters - {self._state.me} if membership is not None else frozenset()
-
-    def _best_successor(self) -> NodeId | None:
-        heard_after = self._state.now_ms - self._state.settings.election_timeout_min_ms
-        live = [
-            (self.progress[peer].match_index, -peer, peer)
-            for peer in self._successors()
-            if self.progress[peer].last_contact_ms > heard_after and not self.progress[peer].has_regressed
-        ]
-        return max(live)[2] if live else None
-
-    def _drive_handover(self) -> None:
-        handover, state = self.handover, self._state
-        if handover is None or handover.sent is not None:
-            return
-        if handover.leaves:
-            if state.commit_index < state.log.last_index:
-                return  # whoever waits for these entries hears of them here, and nowhere else any more
-            handover.target = self._best_successor()
-        target = self.progress.get(handover.target) if handover.target is not None else None
-        if target is None or handover.target is None or target.match_index < state.log.last_index:
-            return
-        handover.sent = TimeoutNow(state.term, state.me)
-        state.emit(Send(handover.target, handover.sent))
-        if handover.leaves:
-            self.is_over = True
-
-    def _end_handover(self) -> None:
-        """The hand-over came to nothing: lead on, unless the group goes on without this member."""
-        if self.handover is not None and self.handover.leaves:
-            self.is_over = True
-        self.handover = None
 
     # ---- time ----
 
@@ -421,19 +375,18 @@ class Leadership:
             self._note_catching_up(progress)
         stalled_before = state.now_ms - settings.leader_stall_timeout_ms
         if not self.has_contact(settings.election_timeout_max_ms):
-            self.is_over = True
+            self._must_step_down = True
         elif self._waiting and self._waiting[0][1] < stalled_before:
-            self.is_over = True  # a quorum answers, yet nothing is committed: a disk hangs (rule 3.6)
+            self._must_step_down = True  # a quorum answers, yet nothing is committed: a disk hangs (rule 3.6)
         for read in self.reads.take_older_than(state.now_ms - settings.election_timeout_max_ms):
             self._refuse(read.token, Refusal.NOT_READY)
-        if self.handover is not None and state.now_ms >= self.handover.deadline_ms:
-            self._end_handover()
+        self.succession.tick()
 
     # ---- what is sent ----
 
     def send_what_is_due(self) -> None:
         """Emit the appends, heartbeats and snapshots that may go now; once at the end of each step."""
-        self._drive_handover()
+        self.succession.go_on()
         heartbeat: Heartbeat | None = None
         self._next_telling_ms = self._next_beat_ms
         interval_ms = self._state.settings.commit_heartbeat_interval_ms

@@ -109,7 +109,7 @@ class Visible:
 
     @property
     def is_handing_over(self) -> bool:
-        return self._leading is not None and self._leading.handover is not None
+        return self._leading is not None and self._leading.succession.is_under_way
 
     @property
     def is_busy_appending(self) -> bool:
