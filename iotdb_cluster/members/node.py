@@ -24,8 +24,10 @@ from iotdb_cluster.members.life.introductions import Introductions, introduction
 from iotdb_cluster.members.life.joining import Joiner
 from iotdb_cluster.members.life.replicas import Replicas
 from iotdb_cluster.members.life.steward import Steward
+from iotdb_cluster.members.meta.founding import Founding
 from iotdb_cluster.members.meta.member import MetaGroupMember
-from iotdb_cluster.members.meta.state import Founding, MetaState, started_payload
+from iotdb_cluster.members.meta.starts import started_payload
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.moves.mover import Mover
 from iotdb_cluster.members.moves.settings import MoveSettings
 from iotdb_cluster.members.news import News

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from iotdb_cluster.errors import MalformedInput, StatusCode
 from iotdb_cluster.members.meta.codec import Writer
+from iotdb_cluster.members.meta.founding import Founding
 from iotdb_cluster.members.meta.roster_codec import add_node_payload, remove_node_payload, report_payload
-from iotdb_cluster.members.meta.state import Founding, MetaState, Start, started_payload
+from iotdb_cluster.members.meta.starts import started_payload
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.moves.codec import MetaStep, intend_payload, progress_payload
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
 from iotdb_cluster.types.entries import Entry, EntryKind, Payload
-from iotdb_cluster.types.identity import GroupId, Node, NodeId
+from iotdb_cluster.types.identity import GroupId, Node, NodeId, Start
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import PlanKind, SetTtlPlan
 from iotdb_cluster.wire.plans import encode_plan

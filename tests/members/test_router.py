@@ -9,7 +9,8 @@ import pytest
 
 from iotdb_cluster.errors import NoLeader, OutcomeUnknown, ReadOnly, RemoteError, SlotMoving, StatusCode
 from iotdb_cluster.members.clock import Deadline, MonotonicClock
-from iotdb_cluster.members.meta.state import Founding, MetaState
+from iotdb_cluster.members.meta.founding import Founding
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.pending import Pending, drive
 from iotdb_cluster.members.router import Router
 from iotdb_cluster.members.waiting import NotLeader, Outcome

@@ -9,9 +9,10 @@ from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.data.member import MIB, DataGroupMember
 from iotdb_cluster.members.data.readers import Readers
 from iotdb_cluster.members.data.snapshots import SnapshotReceiver, SnapshotSender
+from iotdb_cluster.members.meta.founding import Founding, founding_of, nodes_named_by
 from iotdb_cluster.members.meta.member import MetaGroupMember, MetaListener
 from iotdb_cluster.members.meta.snapshot import decode_image
-from iotdb_cluster.members.meta.state import Founding, MetaState, founding_of, nodes_named_by
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.moves.held_slots import slots_in
 from iotdb_cluster.members.moves.replay import prepare_installs
 from iotdb_cluster.partition.moves import GroupSlots

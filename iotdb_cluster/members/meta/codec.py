@@ -133,6 +133,14 @@ class Reader:
             raise MalformedInput(f"{len(self._data) - self.offset} bytes too many")
 
 
+def read_all(body: bytes, read: Callable[[Reader], T]) -> T:
+    """What `read` makes of the whole `body`; raises `MalformedInput` when bytes are left over."""
+    reader = Reader(body)
+    value = read(reader)
+    reader.end()
+    return value
+
+
 def write_table(writer: Writer, table: PartitionTable) -> None:
     """`i32 replicas | i64 meta index | Node[] | runs (i32 length | i32 owner)[] | previous holders`."""
     writer.i32(table.replica_num)

@@ -10,8 +10,9 @@ from iotdb_cluster.members import structs
 from iotdb_cluster.members.clock import Deadline
 from iotdb_cluster.members.context import Context
 from iotdb_cluster.members.life.removal import judged_removal
+from iotdb_cluster.members.meta.founding import nodes_named_by
 from iotdb_cluster.members.meta.snapshot import MetaImage, decode_image, encode_image
-from iotdb_cluster.members.meta.state import MetaState, nodes_named_by
+from iotdb_cluster.members.meta.state import MetaState
 from iotdb_cluster.members.pending import Pending
 from iotdb_cluster.members.raft_member import FROM_A_STRANGER, RaftMember
 from iotdb_cluster.members.transport import Lane

@@ -5,7 +5,7 @@ meta index holds an equal value. What an entry cannot do is an outcome, the same
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -18,14 +18,16 @@ from iotdb_cluster.errors import (
     Unsupported,
 )
 from iotdb_cluster.members.meta.accounts import AccountChange, Accounts
-from iotdb_cluster.members.meta.codec import CLUSTER_ID_BYTES, Reader, Writer, read_table, write_table
+from iotdb_cluster.members.meta.codec import Reader, Writer, read_all
+from iotdb_cluster.members.meta.founding import Founding
 from iotdb_cluster.members.meta.roster_codec import read_removal, read_report, read_roster, write_roster
+from iotdb_cluster.members.meta.starts import read_start, write_start
 from iotdb_cluster.members.moves.codec import Intent, MetaStep, Progress, read_book, read_meta_step, write_book
 from iotdb_cluster.partition.moves import Decision, MoveBook
 from iotdb_cluster.partition.roster import Roster
 from iotdb_cluster.partition.slots import slot_of
 from iotdb_cluster.partition.table import PartitionTable
-from iotdb_cluster.types.entries import Entry, EntryKind, Payload
+from iotdb_cluster.types.entries import Entry, EntryKind
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Slot, Start
 from iotdb_cluster.types.membership import Membership
 from iotdb_cluster.types.plans import DeleteStorageGroupPlan, Plan, PlanKind, SetStorageGroupPlan, SetTtlPlan
@@ -41,42 +43,6 @@ TTLS_SECTION = "ttls"
 
 Outcome = RequestError | None
 """None for done, or the error that every replica reports alike."""
-
-
-@dataclass(frozen=True, slots=True)
-class Founding:
-    """What the first entry of a cluster says, besides who votes: everybody computes the same from it for ever."""
-
-    cluster_id: bytes
-    hash_seed: int
-    table: PartitionTable
-
-    def payload(self) -> Payload:
-        """The entry of kind MEMBERSHIP at index 1: all nodes are its voters."""
-        writer = Writer()
-        writer.raw(Membership(self.table.identifiers).encode())
-        self.write(writer)
-        return Payload(EntryKind.MEMBERSHIP, writer.bytes())
-
-    def write(self, writer: Writer) -> None:
-        """`16 bytes cluster id | i32 hash seed | table`."""
-        writer.raw(self.cluster_id)
-        writer.i32(self.hash_seed)
-        write_table(writer, self.table)
-
-    @classmethod
-    def read(cls, reader: Reader) -> "Founding":
-        """The counterpart of `write`."""
-        return cls(reader.raw(CLUSTER_ID_BYTES), reader.i32(), read_table(reader))
-
-
-def started_payload(node: NodeId, start: Start) -> Payload:
-    """The entry by which a start becomes known: `i32 identifier | i64 count | i64 random`."""
-    writer = Writer()
-    writer.i32(node)
-    writer.i64(start.count)
-    writer.i64(start.random)
-    return Payload(EntryKind.NODE_STARTED, writer.bytes())
 
 
 @dataclass(frozen=True)
@@ -193,9 +159,9 @@ class MetaState:
             case EntryKind.NODE_STARTED:
                 return self._after_start(entry)
             case EntryKind.ADD_NODE:
-                return replace(self, roster=self.roster.after_adding(_read_all(entry.body, Reader.node)))
+                return replace(self, roster=self.roster.after_adding(read_all(entry.body, Reader.node)))
             case EntryKind.REMOVE_NODE:
-                node, is_urgent = _read_all(entry.body, read_removal)
+                node, is_urgent = read_all(entry.body, read_removal)
                 moving = (
                     f"move {self.moves.records[0].move.number} of slots is not over" if self.moves.records else None
                 )
@@ -203,9 +169,9 @@ class MetaState:
             case EntryKind.ACCOUNT:
                 return replace(self, accounts=self.accounts.after(AccountChange.decode(entry.body)))
             case EntryKind.GROUP_MEMBERS:
-                return replace(self, roster=self.roster.after_report(*_read_all(entry.body, read_report)))
+                return replace(self, roster=self.roster.after_report(*read_all(entry.body, read_report)))
             case EntryKind.MOVE_STEP:
-                step = _read_all(entry.body, read_meta_step)
+                step = read_all(entry.body, read_meta_step)
                 if isinstance(step, Intent):
                     return self._after_intent(step, self.roster)
                 return self._after_progress(step, self.roster, entry.index)
@@ -293,9 +259,7 @@ class MetaState:
         return None
 
     def _after_start(self, entry: Entry) -> "MetaState":
-        reader = Reader(entry.body)
-        identifier, start = NodeId(reader.i32()), Start(reader.i64(), reader.i64())
-        reader.end()
+        identifier, start = read_all(entry.body, read_start)
         known = dict(self.starts)
         if self.node(identifier) is None:
             raise MetadataRefused(f"node {identifier} is not in the cluster")
@@ -317,7 +281,7 @@ class MetaState:
         writer.each([self.founding] if self.founding else [], lambda founding: founding.write(writer))
         writer.each([self.roster] if self.roster else [], lambda roster: write_roster(writer, roster))
         writer.each(self.storage_groups, writer.text)
-        writer.each(self.starts, lambda pair: _write_start(writer, *pair))
+        writer.each(self.starts, lambda pair: write_start(writer, *pair))
         write_book(writer, self.moves)
         if not self.accounts.is_empty:
             _write_section(writer, ACCOUNTS_SECTION, self.accounts.encode())
@@ -338,7 +302,7 @@ class MetaState:
             founding=_only(reader.each(lambda: Founding.read(reader), 1)),
             roster=_only(reader.each(lambda: read_roster(reader), 1)),
             storage_groups=reader.each(reader.text, 4),
-            starts=reader.each(lambda: _read_start(reader), 20),
+            starts=reader.each(lambda: read_start(reader), 20),
             moves=read_book(reader) if version >= 3 else MoveBook(),
         )
         while reader.left:
@@ -352,7 +316,7 @@ class MetaState:
         if name == ACCOUNTS_SECTION:
             return replace(self, accounts=Accounts.decode(data))
         if name == TTLS_SECTION:
-            return replace(self, ttls=_read_all(data, lambda reader: reader.each(lambda: _read_ttl(reader), 12)))
+            return replace(self, ttls=read_all(data, lambda reader: reader.each(lambda: _read_ttl(reader), 12)))
         raise MalformedInput(f"a meta snapshot with a section {name[:40]!r}, which this version does not know")
 
 
@@ -363,48 +327,19 @@ def _write_section(writer: Writer, name: str, data: bytes) -> None:
     writer.raw(data)
 
 
-def nodes_named_by(entry: Entry) -> tuple[Node, ...]:
-    """Nodes whose addresses an entry of the meta log tells, committed or not; none for other entries."""
-    try:
-        if entry.kind == EntryKind.ADD_NODE:
-            return (_read_all(entry.body, Reader.node),)
-    except MalformedInput:
-        return ()  # what can't be read has no effect when it is applied, either
-    founding = founding_of(entry)
-    return founding.table.nodes if founding else ()
-
-
-def founding_of(entry: Entry) -> Founding | None:
-    """What the first entry of the meta log founds; None for any other, or one that can't be read."""
-    if entry.kind != EntryKind.MEMBERSHIP or entry.index != 1:
-        return None
-    try:
-        _, offset = Membership.decode(entry.body)
-        return Founding.read(Reader(entry.body, offset))
-    except MalformedInput:
-        return None
-
-
 def decode_meta_plan(body: bytes) -> Plan:
     """The plan of an entry in the meta log; raises `Unsupported` for one that has no place there."""
     if not body:
         raise MalformedInput("an entry without a plan")
     match body[0]:
         case PlanKind.SET_STORAGE_GROUP:
-            return SetStorageGroupPlan(_read_all(body[1:], Reader.text))
+            return SetStorageGroupPlan(read_all(body[1:], Reader.text))
         case PlanKind.DELETE_STORAGE_GROUP:
-            return DeleteStorageGroupPlan(_read_all(body[1:], Reader.text))
+            return DeleteStorageGroupPlan(read_all(body[1:], Reader.text))
         case PlanKind.SET_TTL:
-            path, ttl_ms = _read_all(body[1:], lambda reader: (reader.text(), reader.i64()))
+            path, ttl_ms = read_all(body[1:], lambda reader: (reader.text(), reader.i64()))
             return SetTtlPlan(path, None if ttl_ms < 0 else ttl_ms)
     raise Unsupported(f"the meta group has no use for a plan of type {body[0]}")
-
-
-def _read_all(body: bytes, read: Callable[[Reader], T]) -> T:
-    reader = Reader(body)
-    value = read(reader)
-    reader.end()
-    return value
 
 
 def _only(values: Iterable[T]) -> T | None:
@@ -427,13 +362,3 @@ def _write_ttl(writer: Writer, path: str, ttl_ms: int) -> None:
 
 def _read_ttl(reader: Reader) -> tuple[str, int]:
     return reader.text(), reader.i64()
-
-
-def _write_start(writer: Writer, identifier: NodeId, start: Start) -> None:
-    writer.i32(identifier)
-    writer.i64(start.count)
-    writer.i64(start.random)
-
-
-def _read_start(reader: Reader) -> tuple[NodeId, Start]:
-    return NodeId(reader.i32()), Start(reader.i64(), reader.i64())
