@@ -15,7 +15,6 @@ from iotdb_cluster.errors import MalformedInput
 from iotdb_cluster.partition.ring import replicas_from, ring_order
 from iotdb_cluster.partition.slots import SLOT_COUNT
 from iotdb_cluster.types.identity import LogIndex, Node, NodeId, Slot
-from iotdb_cluster.types.membership import Membership
 
 PreviousHolders = tuple[tuple[NodeId, tuple[tuple[Slot, NodeId], ...]], ...]
 """For each node that was given slots: slot and who held it before, both sorted. Nothing is ever taken out."""
@@ -185,11 +184,6 @@ def transfers(before: Sequence[NodeId], after: Sequence[NodeId]) -> tuple[SlotTr
         if pair[0] != pair[1]:
             found.setdefault(pair, []).append(slot)
     return tuple(SlotTransfer(source, target, tuple(found[source, target])) for source, target in sorted(found))
-
-
-def founding_membership(table: PartitionTable, header: NodeId) -> Membership:
-    """The voters with which the data group of `header` is founded (DESIGN 5.1); raises `KeyError`."""
-    return Membership(voters=frozenset(node.identifier for node in table.group_of(header)))
 
 
 def balanced(owners: Sequence[NodeId], headers: Sequence[NodeId]) -> list[NodeId]:

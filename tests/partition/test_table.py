@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotdb_cluster.errors import MalformedInput
-from iotdb_cluster.partition.table import PartitionTable, SlotTransfer, founding_membership, moves
+from iotdb_cluster.partition.table import PartitionTable, SlotTransfer, moves
 from iotdb_cluster.types.identity import Node, NodeId
-from iotdb_cluster.types.membership import Membership
 
 
 def node(identifier: int) -> Node:
@@ -44,7 +43,7 @@ def test_a_group_is_its_header_and_the_next_on_the_ring() -> None:
     assert [10, 20, 30] == [n.identifier for n in table.group_of(NodeId(10))]
     assert [50, 10, 20] == [n.identifier for n in table.group_of(NodeId(50))]
     assert (10, 40, 50) == table.groups_with(NodeId(10))
-    assert Membership(frozenset(map(NodeId, (40, 50, 10)))) == founding_membership(table, NodeId(40))
+    assert [40, 50, 10] == [n.identifier for n in table.group_of(NodeId(40))]
 
 
 def test_fewer_nodes_than_replicas_are_all_in_every_group() -> None:
