@@ -67,17 +67,35 @@ def load_index(disk: Disk, folder: str, file: SealedFile) -> FileIndex:
 _INTEGERS = frozenset({DataType.INT32, DataType.INT64})
 
 
+_FOOTER = (-1, -1)
+"""In the place of row group and column."""
+
+_FOOTER_FACTOR = 10
+"""A footer in memory takes about so many times what it takes in its file."""
+
+
 class ColumnCache:
-    """Decoded columns of row groups, the longest unused forgotten first. Any thread; no lock is held while decoding."""
+    """Decoded columns of row groups and footers, the longest unused forgotten first.
+
+    Any thread; no lock is held while decoding.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[str, int, int], tuple[Column, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, int], tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
     def get(self, key: tuple[str, int, int]) -> Column | None:
         """A column that is kept, or None."""
+        found: Column | None = self._get(key)
+        return found
+
+    def footer(self, path: str) -> Any:
+        """The footer of a file that is kept, or None."""
+        return self._get((path, *_FOOTER))
+
+    def _get(self, key: tuple[str, int, int]) -> Any:
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -87,13 +105,19 @@ class ColumnCache:
 
     def put(self, key: tuple[str, int, int], column: Column) -> None:
         """Keep a column, unless it alone is beyond the limit."""
-        size = _size_of(column)
+        self._put(key, column, _size_of(column))
+
+    def put_footer(self, path: str, footer: Any) -> None:
+        """Keep the footer of a file: where there are many columns, reading it takes longer than reading one of them."""
+        self._put((path, *_FOOTER), footer, _FOOTER_FACTOR * footer.serialized_size)
+
+    def _put(self, key: tuple[str, int, int], what: Any, size: int) -> None:
         if size > self._limit:
             return
         with self._lock:
             if key in self._kept:
                 return
-            self._kept[key] = (column, size)
+            self._kept[key] = (what, size)
             self._bytes += size
             while self._bytes > self._limit:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
@@ -104,6 +128,13 @@ def _size_of(column: Column) -> int:
     if column.values.dtype == object:
         size += sum(map(len, column.values)) + 40 * len(column.values)
     return size
+
+
+class _ByPosition(pq.ParquetFile):  # type: ignore[misc]
+    """A file whose columns are only asked for by position: finding them by name is prepared for every column each time."""
+
+    def _build_nested_paths(self) -> dict[str, list[int]]:
+        return {}
 
 
 class FileReader:
@@ -202,7 +233,10 @@ class FileReader:
     def _opened(self) -> Any:
         if self._parquet is None:
             source = pa.BufferReader(pa.py_buffer(self._disk.view(self._path)))
-            self._parquet = pq.ParquetFile(source, page_checksum_verification=True)
+            footer = self._cache.footer(self._path)
+            self._parquet = _ByPosition(source, metadata=footer, page_checksum_verification=True)
+            if footer is None:
+                self._cache.put_footer(self._path, self._parquet.metadata)
         return self._parquet
 
 
