@@ -131,7 +131,7 @@ def _size_of(column: Column) -> int:
 
 
 class _ByPosition(pq.ParquetFile):  # type: ignore[misc]
-    """A file whose columns are only asked for by position: finding them by name is prepared for every column each time."""
+    """A file whose columns are asked for by position: by name, every opening would prepare all of them."""
 
     def _build_nested_paths(self) -> dict[str, list[int]]:
         return {}

@@ -17,6 +17,7 @@ from iotdb_cluster.errors import (
     PathIllegal,
     StorageGroupUnknown,
 )
+from iotdb_cluster.timeseries.sealed_reader import ColumnCache
 from iotdb_cluster.types.identity import EntryId
 from iotdb_cluster.types.plans import (
     CreateTimeseriesPlan,
@@ -445,4 +446,31 @@ def test_what_a_series_costs_to_read_does_not_grow_with_the_series_of_its_device
             assert [(time, 1) for time in range(3)] == read_all(bench.store, "root.sg.d.s2")
             cost.append(lines_run(partial(read_all, bench.store, "root.sg.d.s2")))
             cost.append(lines_run(partial(bench.store.last_point, "root.sg.d.s2", I, 0, 2)))
+    assert costs[4] == costs[400]
+
+
+def test_what_a_series_costs_to_read_from_a_file_does_not_grow_with_the_columns_beside_it(
+    bench_over: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The footer of a file with thousands of columns was read anew, and all of them named, for each series."""
+    footers: list[str] = []
+    keep = ColumnCache.put_footer
+
+    def put_footer(self: ColumnCache, path: str, footer: Any) -> None:
+        footers.append(path)
+        keep(self, path, footer)
+
+    monkeypatch.setattr(ColumnCache, "put_footer", put_footer)
+    costs: dict[int, int] = {}
+    for count in (4, 400):
+        bench = bench_over()
+        names = tuple(f"s{number}" for number in range(count))
+        bench.device("root.sg.d", **dict.fromkeys(names, I))
+        bench.write(*[InsertPlan(time, "root.sg.d", names, ("1",) * count) for time in range(3)])
+        bench.seal()
+        footers.clear()
+        for name in names[:3]:
+            assert [(time, 1) for time in range(3)] == read_all(bench.store, f"root.sg.d.{name}")
+        assert 1 == len(footers)
+        costs[count] = lines_run(partial(read_all, bench.store, "root.sg.d.s3"))
     assert costs[4] == costs[400]
