@@ -26,7 +26,7 @@ from tests.sim.cluster.meta_watch import MetaWatch
 from tests.sim.cluster.move_watch import MoveWatch
 from tests.sim.group.disk import SimulatedDisk
 from tests.sim.invariants.ledger import Ledger
-from tests.sim.invariants.registry import AFTER_STEP, BEFORE_SPEECH
+from tests.sim.invariants.registry import BEFORE_SPEECH, checks_after
 from tests.sim.invariants.view import Before, Speech, Step
 
 Fault = Callable[[str], None]
@@ -59,7 +59,7 @@ class GroupWatch:
         self.step = step
         if step.became_leader:
             self._tell(f"{step.node} leads {self.name} in term {step.raft.term}")
-        for check in () if step.is_quiet else AFTER_STEP:
+        for check in checks_after(step):
             for violation in check(self):
                 self._fault(f"{self.name}: {violation}")
         self.ledger.note_step(step)

@@ -20,7 +20,7 @@ from tests.sim.group.network import Call, Network
 from tests.sim.group.node import SimulatedNode
 from tests.sim.group.oracle import Oracle, Read
 from tests.sim.invariants.ledger import Ledger
-from tests.sim.invariants.registry import AFTER_STEP, BEFORE_SPEECH
+from tests.sim.invariants.registry import BEFORE_SPEECH, checks_after
 from tests.sim.invariants.view import Speech, Step, Violation
 
 MakeRaft = Callable[..., Raft]
@@ -207,7 +207,7 @@ class GroupWorld:
         if self._show is not None:
             self._show_step(step)
         self.step = step
-        for check in () if step.is_quiet else AFTER_STEP:
+        for check in checks_after(step):
             for violation in check(self):
                 self.violated(violation)
         try:

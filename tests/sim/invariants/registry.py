@@ -1,6 +1,7 @@
 """The invariants of one group, by when they are checked."""
 
 from collections.abc import Callable, Iterable
+from itertools import product
 
 from tests.sim.invariants import (
     bounds,
@@ -18,22 +19,52 @@ from tests.sim.invariants import (
     single_vote,
     state_machine_safety,
 )
-from tests.sim.invariants.view import Violation, World
+from tests.sim.invariants.view import Step, Violation, World
 
 Check = Callable[[World], Iterable[Violation]]
 
-AFTER_STEP: tuple[Check, ...] = (
-    monotonic.check,
-    election_safety.check,
-    only_voters_count.check,
-    learners_follow_commits.check,
-    leader_completeness.check,
-    log_matching.check,
-    leader_append_only.check,
-    state_machine_safety.check,
-    committed_on_quorum.check,
-    one_change_at_a_time.check,
-    removed_stays_out.check,
-    bounds.check,
+
+def checks_after(step: Step) -> tuple[Check, ...]:
+    """What a step may have broken: most are of followers, and many have no effect."""
+    if step.is_quiet:
+        return ()
+    return _CHECKS[step.became_leader, step.led, bool(step.effects)]
+
+
+def _always(became_leader: bool, led: bool, has_effects: bool) -> bool:
+    return True
+
+
+def _of_effects(became_leader: bool, led: bool, has_effects: bool) -> bool:
+    return has_effects
+
+
+def _of_leaders(became_leader: bool, led: bool, has_effects: bool) -> bool:
+    return led
+
+
+def _of_elected(became_leader: bool, led: bool, has_effects: bool) -> bool:
+    return became_leader
+
+
+AFTER_STEP: tuple[tuple[Check, Callable[[bool, bool, bool], bool]], ...] = (
+    (monotonic.check, _always),
+    (election_safety.check, _of_leaders),
+    (only_voters_count.check, _of_elected),
+    (learners_follow_commits.check, _of_leaders),
+    (leader_completeness.check, _of_elected),
+    (log_matching.check, _of_effects),
+    (leader_append_only.check, _of_leaders),
+    (state_machine_safety.check, _of_effects),
+    (committed_on_quorum.check, _of_effects),
+    (one_change_at_a_time.check, _of_leaders),
+    (removed_stays_out.check, _always),
+    (bounds.check, _of_leaders),
 )
+"""Each check, and which steps it has anything to say about."""
+
+_CHECKS: dict[tuple[bool, bool, bool], tuple[Check, ...]] = {
+    kind: tuple(check for check, concerns in AFTER_STEP if concerns(*kind)) for kind in product((False, True), repeat=3)
+}
+
 BEFORE_SPEECH: tuple[Check, ...] = (single_vote.check, durable_before_speech.check)

@@ -41,7 +41,7 @@ class Before:
 class Step:
     """One call of `Raft.step_all`: who, from where, with what, and what came out."""
 
-    __slots__ = ("became_leader", "before", "effects", "events", "incarnation", "node", "raft")
+    __slots__ = ("became_leader", "before", "effects", "events", "incarnation", "led", "node", "raft")
 
     def __init__(
         self,
@@ -58,7 +58,10 @@ class Step:
         self.events = events
         self.effects = effects
         self.raft = raft
-        self.became_leader = raft.is_leader and (before.role is not Role.LEADER or before.term != raft.term)
+        leads, has_led = raft.is_leader, before.role is Role.LEADER
+        self.led = leads or has_led
+        """True for a member that leads after the step or did before it."""
+        self.became_leader = leads and (not has_led or before.term != raft.term)
 
     @property
     def is_quiet(self) -> bool:
@@ -67,11 +70,6 @@ class Step:
         return not self.effects and (raft.term, raft.commit_index, raft.role, raft.leader, raft.last_id) == (
             before.term, before.commit_index, before.role, before.leader, before.last_id
         )  # fmt: skip
-
-    @property
-    def led(self) -> bool:
-        """True for a member that leads after the step or did before it."""
-        return self.raft.is_leader or self.before.role is Role.LEADER
 
 
 @dataclass(frozen=True, slots=True)
