@@ -35,15 +35,16 @@ _CHUNK = rf"(?: \* | [{_WORD}]++ | {_STRING} )"
 _DAY = r"[0-9]++[-/][0-9]++[-/][0-9]++"
 _NOT_IN_PATH = rf"(?![{_WORD}.\"'*])"
 
+# Groups are repeated greedily, not possessively: Python before 3.11.5 stops in the middle of a last round that fails.
 _TOKEN = re.compile(
     rf"""
     {_GAP}
     (?: (?P<MOMENT>  {_DAY} (?:[Tt]|\s++) [0-9]+:[0-9]+:[0-9]+ (?:\.[0-9]+)? (?:[+-][0-9]+:[0-9]+)? )
       | (?P<DAY>     {_DAY} )
-      | (?P<REAL>    (?: [0-9]++\.[0-9]*+ | \.[0-9]++ ) (?:[eE][+-]?[0-9]++)?+ {_NOT_IN_PATH}
+      | (?P<REAL>    (?: [0-9]++\.[0-9]*+ | \.[0-9]++ ) (?:[eE][+-]?[0-9]++)? {_NOT_IN_PATH}
                    | [0-9]++[eE][+-]?[0-9]++ {_NOT_IN_PATH} )
       | (?P<FILE>    [A-Za-z:]*+ [\\/] [A-Za-z0-9_.:\\/-]*+ )
-      | (?P<PATH>    {_CHUNK} (?: {_GAP}\.{_GAP} {_CHUNK} ){{1,{MAX_LEVELS - 1}}}+ )
+      | (?P<PATH>    {_CHUNK} (?: {_GAP}\.{_GAP} {_CHUNK} ){{1,{MAX_LEVELS - 1}}} )
       | (?P<WORD>    \* | [{_WORD}]++ )
       | (?P<STRING>  {_STRING} )
       | (?P<SIGN>    <= | >= | <> | != | == | && | \|\| | [=<>&|!(),\[\]+-] )
