@@ -43,6 +43,10 @@ def _of_leaders(became_leader: bool, led: bool, has_effects: bool) -> bool:
     return led
 
 
+def _of_leaders_or_effects(became_leader: bool, led: bool, has_effects: bool) -> bool:
+    return led or has_effects  # who comes to lead, sends, and leads no more leads neither before nor behind the step
+
+
 def _of_elected(became_leader: bool, led: bool, has_effects: bool) -> bool:
     return became_leader
 
@@ -59,7 +63,7 @@ AFTER_STEP: tuple[tuple[Check, Callable[[bool, bool, bool], bool]], ...] = (
     (committed_on_quorum.check, _of_effects),
     (one_change_at_a_time.check, _of_leaders),
     (removed_stays_out.check, _always),
-    (bounds.check, _of_leaders),
+    (bounds.check, _of_leaders_or_effects),
 )
 """Each check, and which steps it has anything to say about."""
 
